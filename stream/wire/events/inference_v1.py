@@ -12,6 +12,7 @@ from stream.wire.events.inference import (
     RequestRecord,
     ResponseRecord,
     TextPart,
+    ToolResponsePart,
     Usage,
 )
 
@@ -88,14 +89,14 @@ class ResponseRecordV1(EventData, frozen=True, kw_only=True):
 
     @classmethod
     def downgraded(cls, record: ResponseRecord) -> Self:
-        """Return `record` in this version: only the text of its choices and of its context is kept.
+        """Return `record` in this version: of its choices, only the text is kept; of its context, the text and the results of tools.
 
         If the choices have no text, the result has the text of the other parts: reasoning and tool arguments. So the
         end keeps its expected verdicts, and differs from a substitute end, which has none.
         """
         text = record.text or "\n".join(part.text for _, _, part in record.located_parts() if part.text)
         owed = record.owed if text else ()
-        context = tuple(TextMessage(role=message.role, content=message.text) for message in record.context)
+        context = tuple(plain for message in record.context for plain in _plain(message))
         as_text = {"text": text, "context": context, "finish_reason": record.finish_reason, "owed": owed}
         fields = msgspec.structs.asdict(record) | as_text
         # Without the defaults: the encoder omits them only if they are the objects of this class.
@@ -111,3 +112,13 @@ class ResponseRecordV1(EventData, frozen=True, kw_only=True):
         choices = (Choice(parts=parts, finish_reason=self.finish_reason),) if parts or self.finish_reason else ()
         context = tuple(message.upgraded() for message in self.context)
         return ResponseRecord(**fields | {"messages": choices, "context": context})
+
+
+def _plain(message: Message) -> tuple[TextMessage, ...]:
+    """Return `message` in version 1: each result of a tool is a message of its own, before the text."""
+    results = tuple(
+        TextMessage(role="tool", content=part.response) for part in message.parts if isinstance(part, ToolResponsePart)
+    )
+    if results and not message.text:
+        return results
+    return (*results, TextMessage(role=message.role, content=message.text))

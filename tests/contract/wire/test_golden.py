@@ -19,6 +19,7 @@ from stream.wire import (
     ResponseRecord,
     TextPart,
     ToolCallPart,
+    ToolResponsePart,
     decode,
     encode,
     text_at,
@@ -138,6 +139,28 @@ def test_an_aborted_end_without_a_text_has_the_text_of_its_other_parts_and_its_e
     record = encode(Event(id="r1/end", source="s1", type=ABORTED_TYPE, time=1.0, data=data))
     decoded = decode(record.value, record.headers).data
     assert (decoded.text, decoded.owed) == (text, ("pii",))
+
+
+@pytest.mark.parametrize(
+    ("parts", "plain"),
+    [
+        ((ToolResponsePart(response="12 °C", id="c1"),), [("tool", "12 °C")]),
+        (
+            (ToolResponsePart(response="12 °C"), ToolResponsePart(response="rain"), TextPart(content="And now?")),
+            [("tool", "12 °C"), ("tool", "rain"), ("user", "And now?")],
+        ),
+        ((ToolResponsePart(response=""),), [("tool", "")]),
+        ((TextPart(content="When?"), TextPart(content="Where?")), [("user", "When?\nWhere?")]),
+        ((), [("user", "")]),
+    ],
+)
+def test_an_aborted_end_keeps_the_tool_results_of_its_context(parts, plain):
+    """Detectors compare the answer with the results, also if the answer was cut off."""
+    context = (Message(role="user", parts=parts), Message.of_text("assistant", "It is"))
+    data = ResponseRecord(request_id="r1", tenant="acme", model="m", status="aborted", context=context)
+    record = encode(Event(id="r1/end", source="s1", type=ABORTED_TYPE, time=1.0, data=data))
+    messages = (*(Message.of_text(*one) for one in plain), Message.of_text("assistant", "It is"))
+    assert decode(record.value, record.headers).data.context == messages
 
 
 def test_every_part_has_a_pointer_and_a_text():
