@@ -25,8 +25,8 @@ LISTED_FLIPS = 1000
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
     """An event whose score is so near the threshold that rounding changed the decision.
 
-    The replay uses the recorded decision. The parts are from the two verdicts; `recorded_part` is "" if the verdict was
-    recorded for the joined text.
+    The replay uses the recorded decision and score. `threshold` is that of the version or of the tenant's alerts. The
+    parts are from the two verdicts; `recorded_part` is "" if the verdict was recorded for the joined text.
     """
 
     request_id: str

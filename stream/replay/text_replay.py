@@ -61,7 +61,7 @@ class TextReplay:
 
     `scoring` scores the texts; its detectors have the names of the versions. It is None if both versions are recorded.
     `timelines` has two items: the alerts of the version to compare with, then the alerts of the version to run.
-    `flips` are the decisions that differ only by rounding; for these, the replay uses the recorded decision.
+    `flips` are the decisions that differ only by rounding; for these, the replay uses the recorded decision and score.
     """
 
     def __init__(
@@ -209,14 +209,15 @@ class TextReplay:
         return self._feed((_finding(step.event, before), _finding(step.event, after)))
 
     def _without_flip(self, version: Version, recorded: Verdict | None, verdict: Verdict | None) -> Verdict | None:
-        """Return `verdict`, but with the recorded decision if only rounding made the decision differ."""
+        """Return `verdict`, but with the recorded decision and score if only rounding made the decision differ."""
         if version.recorded or recorded is None or verdict is None:
             return verdict
-        flipped = flip(version, recorded, verdict)
+        thresholds = self._plan.tenants(recorded.tenant).alerts.threshold
+        flipped = flip(version, recorded, verdict, alert_threshold=thresholds.get(version.detector, 0.0))
         if flipped is None:
             return verdict
         self.flips.add(flipped)
-        return msgspec.structs.replace(verdict, flagged=recorded.flagged)
+        return msgspec.structs.replace(verdict, flagged=recorded.flagged, score=recorded.score)
 
     def _feed(self, events: tuple[Event | None, Event | None]) -> list[Event]:
         """Apply each of `events` (one per version) to the timeline of its version.

@@ -1,6 +1,6 @@
 """The verdict of one version on one event: read from the log, or computed now.
 
-Flips are decisions that differ only because a score was rounded near the threshold.
+Flips are decisions that differ only because a score was rounded near the threshold of the version or of the tenant.
 """
 
 from stream.replay.report import Flip
@@ -27,18 +27,25 @@ def version_verdict(
     return verdict(event, version.detector, version.version, scored.scores.get(version.name))
 
 
-def flip(version: Version, recorded: Verdict, scored: Verdict) -> Flip | None:
+def flip(version: Version, recorded: Verdict, scored: Verdict, *, alert_threshold: float = 0.0) -> Flip | None:
     """Return the flip if only rounding makes the decision of `version` differ from the recorded decision, else None.
 
-    For a flip, both scores are within 0.001 of the version's threshold, and the recorded score leads to the recorded
-    decision at this threshold. A decision that differs because a variant has another threshold is no flip. The verdicts
-    can name different parts: rounding also decides which of two parts has the higher score.
+    The decision is whether the verdict is flagged, and whether its score is at least `alert_threshold`, the tenant's threshold. For a flip,
+    both scores are within 0.001 of the threshold that decides, and the recorded score leads to the recorded decision at this threshold. A
+    decision that differs because a variant has another threshold is no flip. The verdicts can name different parts: rounding also decides
+    which of two parts has the higher score.
     """
-    limit = version.threshold
-    if limit is None or recorded.flagged == scored.flagged or "error" in (recorded.label, scored.label):
+    if "error" in (recorded.label, scored.label):
         return None
-    is_near = max(abs(recorded.score - limit), abs(scored.score - limit)) <= ROUNDING
-    if not is_near or (recorded.score >= limit) != recorded.flagged:
+    if recorded.flagged != scored.flagged:
+        limit = version.threshold
+        if limit is None or (recorded.score >= limit) != recorded.flagged:
+            return None
+    elif recorded.flagged and (recorded.score >= alert_threshold) != (scored.score >= alert_threshold):
+        limit = alert_threshold
+    else:
+        return None
+    if max(abs(recorded.score - limit), abs(scored.score - limit)) > ROUNDING:
         return None
     return Flip(
         request_id=recorded.request_id,
