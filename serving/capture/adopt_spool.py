@@ -60,6 +60,10 @@ def _recover(directory: Path) -> tuple[Position, bool]:
             break
         path.unlink()  # killed while it wrote the head of this segment
         sync_directory(directory)
+    earlier = [index for index in segments(directory) if index < last]
+    # After a damaged HEAD, the open requests are only in earlier segments.
+    while frames and frames[0].kind != Kind.HEAD and earlier:
+        frames = read_segment(segment_path(directory, earlier.pop()))[0] + frames
     position = _position(directory, frames, cursor)
     if (last, end) < (cursor.segment, cursor.offset):
         return msgspec.structs.replace(position, segment=cursor.segment + 1), False
@@ -67,7 +71,7 @@ def _recover(directory: Path) -> tuple[Position, bool]:
 
 
 def _position(directory: Path, frames: list[Frame], cursor: Cursor) -> Position:
-    """Return the state after `frames`, the frames of the last segment; numbers that Kafka has are not used again."""
+    """Return the state after `frames`, the frames of the last segment, or of more; numbers that Kafka has are not used again."""
     number, shed, time = cursor.number, 0, 0
     requests: dict[str, OpenRequest] = {}
     for frame in frames:

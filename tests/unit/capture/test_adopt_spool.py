@@ -102,6 +102,18 @@ def test_a_spool_whose_last_segment_has_a_torn_head_is_adopted(orphan):
     assert ends(events_of(orphan.directory)).keys() == set("abcde")
 
 
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_if_heads_are_damaged_the_open_requests_of_earlier_segments_are_aborted(orphan, damaged):
+    assert len(segments(orphan.directory)) > damaged
+    for index in segments(orphan.directory)[-damaged:]:
+        path = segment_path(orphan.directory, index)
+        head = read_segment(path)[0][0]
+        with path.open("r+b") as segment:
+            segment.write(bytes(head.end))
+    assert adopt(orphan.directory, orphan.source) == 3
+    assert ends(events_of(orphan.directory)).keys() == set("abcde")
+
+
 def test_open_requests_are_aborted_after_their_segment_was_shipped_and_unlinked(orphan):
     for index in segments(orphan.directory)[:-1]:
         segment_path(orphan.directory, index).unlink()
