@@ -61,6 +61,7 @@ class GapFile:
 
     def __init__(self, directory: Path) -> None:
         self._handle = os.open(directory / GAP_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._dirty = False
         try:
             os.posix_fallocate(self._handle, 0, SIZE_BYTES)
         except OSError:
@@ -94,11 +95,11 @@ class GapFile:
         self.gap.request_ids.append(request_id)
         self._unwritten += entry
         self._position += len(entry)
-        written = os.pwrite(self._handle, self._unwritten, self._position - len(self._unwritten))
+        written = self._write(self._unwritten, self._position - len(self._unwritten))
         self._unwritten = self._unwritten[written:]
         if not self._has_reason:
             reason_entry = _with_crc(_REASON.pack(self.gap.first, self.gap.reason.encode()))
-            os.pwrite(self._handle, reason_entry, _REASON_AT)
+            self._write(reason_entry, _REASON_AT)
             self._has_reason = True
 
     def clear(self) -> None:
@@ -108,14 +109,32 @@ class GapFile:
         self._unwritten = b""
         self._has_reason = False
 
+    def sync(self) -> None:
+        """Sync the shed numbers to disk; another thread can add numbers at the same time. Raises OSError."""
+        if self._dirty:
+            self._dirty = False
+            try:
+                os.fdatasync(self._handle)
+            except OSError:
+                self._dirty = True
+                raise
+
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._handle)
+        """Sync the shed numbers to disk and close the file."""
+        try:
+            self.sync()
+        finally:
+            os.close(self._handle)
+
+    def _write(self, data: bytes, position: int) -> int:
+        written = os.pwrite(self._handle, data, position)
+        self._dirty = True  # not before: a sync in another thread could clear it before the write
+        return written
 
     def _write_tail(self) -> None:
         self._turn ^= 1
         tail = _with_crc(_TAIL.pack(self.gap.first, self.gap.last))
-        os.pwrite(self._handle, tail, _TAILS_AT + self._turn * _TAIL_BYTES)
+        self._write(tail, _TAILS_AT + self._turn * _TAIL_BYTES)
 
 
 def read_gap(directory: Path, after: int) -> OpenGap:

@@ -175,11 +175,12 @@ class SpoolWriter:
                 self._append(frame, self._number, time)
 
     def sync(self) -> None:
-        """Sync all frames to disk; another thread can append at the same time."""
-        try:
-            self._segments.sync()
-        except OSError as error:
-            self._failure = error
+        """Sync all frames and the open gap to disk; another thread can append at the same time."""
+        for sync in (self._segments.sync, self._gap.sync):
+            try:
+                sync()
+            except OSError as error:
+                self._failure = error
 
     def recount(self) -> None:
         """Subtract unlinked segments from the size; if the spool is one full segment, begin a second, so that the first can be unlinked."""
@@ -215,7 +216,7 @@ class SpoolWriter:
             self._append(frame, self._number, time)
 
     def close(self) -> None:
-        """Sync all frames to disk and close the files."""
+        """Sync all frames and the open gap to disk and close the files."""
         with self._lock:
             try:
                 self._segments.close()

@@ -1,7 +1,10 @@
 import contextlib
+import errno
+import os
+from pathlib import Path
 
 import pytest
-from support.spool import no_file_beyond
+from support.spool import Spool, no_file_beyond
 
 from serving.capture.open_gap import GapFile, read_gap
 
@@ -20,6 +23,63 @@ def test_a_shed_number_is_readable_from_the_file_immediately(gap_file, tmp_path)
         assert (gap.first, gap.last, gap.count) == (11, number, number - 10)
     assert gap.request_ids == [f"request-{number}" for number in range(11, 16)]
     assert read_gap(tmp_path, 15).count == 0, "numbers that the segments already have do not count"
+
+
+@pytest.fixture
+def syncs(monkeypatch):
+    """The names of the files that were synced."""
+    names, fdatasync = [], os.fdatasync
+
+    def sync(handle):
+        names.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fdatasync(handle)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    return names
+
+
+def test_the_numbers_are_synced_once_after_a_change(gap_file, syncs):
+    gap_file.sync()
+    assert syncs == []
+    for number in (1, 2):
+        gap_file.add(number, "a", "full")
+    gap_file.sync()
+    gap_file.sync()
+    assert syncs == ["gap"]
+    while not gap_file.full:
+        gap_file.add(gap_file.gap.last + 1, "a" * 128, "full")
+    gap_file.sync()
+    gap_file.add(gap_file.gap.last + 1, "a", "full")
+    gap_file.sync()
+    assert syncs == ["gap", "gap", "gap"]
+
+
+def test_a_sync_that_fails_is_tried_again(gap_file, syncs, monkeypatch):
+    def fail(_handle):
+        raise OSError(errno.EIO, "Input/output error")
+
+    gap_file.add(1, "a", "full")
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fdatasync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            gap_file.sync()
+    gap_file.sync()
+    assert syncs == ["gap"]
+
+
+def test_a_spool_syncs_the_numbers_that_it_sheds(tmp_path, syncs):
+    spool = Spool(tmp_path)
+    spool.request("a")
+    spool.writer.sync()
+    assert "gap" not in syncs
+    with no_file_beyond(spool.writer.size_bytes):
+        spool.request("b")
+    spool.writer.sync()
+    assert syncs.count("gap") == 1
+    with no_file_beyond(spool.writer.size_bytes):
+        spool.request("c")
+    spool.kill()
+    assert syncs.count("gap") == 2
 
 
 def test_entries_of_an_earlier_gap_do_not_count(gap_file, tmp_path):
