@@ -16,6 +16,7 @@ from stream.wire import (
     Message,
     ReasoningPart,
     RequestRecord,
+    RequestRecordV1,
     ResponseRecord,
     TextPart,
     ToolCallPart,
@@ -105,6 +106,41 @@ def test_a_prompt_of_version_1_is_a_user_message(fields, messages):
     _, value, headers = golden("v1/request")
     data = {name: item for name, item in json.loads(value).items() if name != "messages"} | fields
     assert decode(json.dumps(data).encode(), headers).data.messages == messages
+
+
+V1_REQUEST = {"request_id": "r1", "tenant": "acme", "model": "m"}
+V1_MESSAGES = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": ""},
+    {"role": "user", "content": "?"},
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "texts"),
+    [
+        (RequestRecordV1.event_type, {"prompt": "once"}, {"/messages/0/parts/0": "once"}),
+        (
+            RequestRecordV1.event_type,
+            {"messages": V1_MESSAGES},
+            {f"/messages/{row}/parts/0": message["content"] for row, message in enumerate(V1_MESSAGES)},
+        ),
+        (
+            ABORTED_TYPE,
+            {"status": "aborted", "text": "The tra", "context": V1_MESSAGES},
+            {"/messages/0/parts/0": "The tra"}
+            | {f"/context/{row}/parts/0": message["content"] for row, message in enumerate(V1_MESSAGES)},
+        ),
+    ],
+)
+def test_the_pointers_of_a_record_of_version_1_are_those_that_the_contract_names(kind, data, texts):
+    """docs/contract.md, "The part of a verdict"."""
+    headers = [(name, kind.encode() if name == "ce_type" else value) for name, value in golden("v1/request")[2]]
+    record = decode(json.dumps(V1_REQUEST | data).encode(), headers).data
+    found = {pointer: part.text for pointer, _, part in record.located_parts()}
+    for row, message in enumerate(getattr(record, "context", ())):
+        found |= {f"/context/{row}/parts/{column}": part.text for column, part in enumerate(message.parts)}
+    assert found == texts
 
 
 def test_an_aborted_end_is_written_in_version_1_with_the_text_of_its_answer():
