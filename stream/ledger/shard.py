@@ -18,6 +18,7 @@ import msgspec
 
 from stream.ledger.detector_health import DetectorHealth
 from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
+from stream.ledger.queries.reviews import IS_REVIEW
 from stream.ledger.schema import open_shard, transaction
 from stream.ledger.sources import VERDICTS_SINCE, advance_source, capture_tick
 from stream.wire import (
@@ -352,11 +353,12 @@ class Shard(LedgerFile):
                 "unsettled",
                 "failed",
                 "gaps",
-                "feedback",
                 "corrections",
                 "labels",
             ):
                 database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - constants
+            # Alerts do not expire, so their reviews do not either.
+            database.execute(f"DELETE FROM feedback WHERE time < ? AND NOT ({IS_REVIEW})", (floor,))  # noqa: S608 - constants
             for table in ("pairs", "requests"):
                 database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - constants
             database.execute("DELETE FROM gap_requests WHERE event_id NOT IN (SELECT event_id FROM gaps)")

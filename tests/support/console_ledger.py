@@ -41,10 +41,10 @@ def changed(event, **fields):
 class LedgerMaker:
     """Writes the files of a ledger; every call commits."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, retention_seconds: float = float("inf")) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self.store = LedgerStore(LedgerFiles(directory), NAMES, PARTITIONS, float("inf"))
+        self.store = LedgerStore(LedgerFiles(directory), NAMES, PARTITIONS, retention_seconds)
         self.log = Log()
         self._random = random.Random(1)
 

@@ -15,6 +15,7 @@ from stream.ledger.queries.proportion import wilson
 from stream.wire import AlertRecord
 
 __all__ = [
+    "IS_REVIEW",
     "REVIEW_LABELS",
     "DetectorPrecision",
     "RejectedFeedback",
@@ -29,7 +30,8 @@ __all__ = [
 ]
 
 REVIEW_LABELS = ("right", "wrong")
-_IS_REVIEW = f"alert_id <> '' AND label IN {REVIEW_LABELS!r}"
+#: The condition on a row of `feedback` that its label is that of a review of an alert.
+IS_REVIEW = f"alert_id <> '' AND label IN {REVIEW_LABELS!r}"
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +145,7 @@ def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecor
     for database in shards:
         rows = database.execute(
             "SELECT f.alert_id, f.label, f.principal, f.time FROM json_each(?) w CROSS JOIN feedback f"  # noqa: S608 - constants
-            f" ON f.alert_id = w.key AND f.tenant = w.value WHERE {_IS_REVIEW}",
+            f" ON f.alert_id = w.key AND f.tenant = w.value WHERE {IS_REVIEW}",
             (tenants,),
         )
         for alert_id, label, principal, time in rows:
@@ -158,13 +160,13 @@ def reviewed_alerts(shards: Iterable[sqlite3.Connection]) -> list[tuple[str, str
 
     The caller must compare this tenant with the tenant of the alert.
     """
-    query = f"SELECT DISTINCT alert_id, tenant FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
+    query = f"SELECT DISTINCT alert_id, tenant FROM feedback WHERE {IS_REVIEW}"  # noqa: S608 - constants
     return [row for database in shards for row in database.execute(query)]
 
 
 def review_count(shards: Iterable[sqlite3.Connection]) -> int:
     """Return the number of feedback records with the label of a review; each new review increases this number."""
-    query = f"SELECT count(*) FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
+    query = f"SELECT count(*) FROM feedback WHERE {IS_REVIEW}"  # noqa: S608 - constants
     return sum(int(database.execute(query).fetchone()[0]) for database in shards)
 
 
@@ -173,7 +175,7 @@ def rejected_feedback(decisions: sqlite3.Connection, shards: Iterable[sqlite3.Co
     tenants = labels = 0
     for database in shards:
         counts = database.execute(
-            f"SELECT alert_id, tenant, count(*) FROM feedback WHERE {_IS_REVIEW} GROUP BY 1, 2"  # noqa: S608 - constants
+            f"SELECT alert_id, tenant, count(*) FROM feedback WHERE {IS_REVIEW} GROUP BY 1, 2"  # noqa: S608 - constants
         ).fetchall()
         tenants += decisions.execute(
             "SELECT ifnull(sum(json_extract(j.value, '$[2]')), 0) FROM json_each(?) j JOIN alerts a"

@@ -1,10 +1,13 @@
 """Lists of alerts and retraining events, records of one alert, and reviews."""
 
+import time
+
 import pytest
 from support import alert_records
 from support.alert_log import bucket_finding
 from support.console_ledger import LedgerMaker
 from support.events import event_of
+from support.ledger_log import request
 from support.signal_log import MODEL
 
 from stream.ledger import decisions as module
@@ -213,6 +216,26 @@ def test_the_precision_counts_each_alert_once_by_its_newest_review(maker, pages)
     assert (pii.detector, pii.right, pii.wrong, pii.precision) == ("pii", 2, 1, pytest.approx(2 / 3))
     assert (pii.low, pii.high) == (pytest.approx(0.208, abs=0.001), pytest.approx(0.939, abs=0.001))
     assert pages.detector_precision("elm") == []
+
+
+def test_a_review_is_kept_as_long_as_its_alert(tmp_path):
+    day, now = 86_400.0, time.time()
+    old = now - 8 * day
+    maker, pages = LedgerMaker(tmp_path, retention_seconds=7 * day), LedgerPages(tmp_path)
+    apply(maker, request("r1", old, owed=()), topic="weir.inference")
+    apply(maker, alert("al_1", at=old))
+    given = [("f1", "al_1", "right"), ("f2", "al_1", "spam"), ("f3", "", "up")]
+    apply(maker, *(feedback(*one, old) for one in given), topic="weir.feedback")
+    apply(maker, request("r2", now, owed=()), topic="weir.inference")
+    while maker.store.expire():
+        pass
+    assert [row.request_id for row in pages.requests(limit=5).requests] == ["r2"]
+    assert [review.label for review in pages.alert("al_1", now).reviews] == ["right"]
+    assert unreviewed(pages) == []
+    assert [one.right for one in pages.detector_precision()] == [1]
+    kept = [row for shard in shards(maker) for row in shard.execute("SELECT event_id FROM feedback")]
+    assert kept == [("f1",)], "other feedback expires"
+    maker.close()
 
 
 def test_alerts_on_which_reviewers_disagree_are_counted(maker, pages):
