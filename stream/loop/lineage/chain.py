@@ -9,7 +9,7 @@ from stream.loop.lineage.facts import DatasetFacts, Facts, Place, route_name
 from stream.wire import AlertRecord, ModelRecord, RetrainingRecord, RouteRecord, canonical_time
 from stream.wire.route_files import BASE
 
-__all__ = ["Chain", "Edge", "Node", "chain_of", "wanted_requests"]
+__all__ = ["ROUTED_STATES", "Chain", "Edge", "Node", "chain_of", "wanted_requests"]
 
 #: The check of each kind of edge.
 _CHECKS: dict[str, str] = {
@@ -27,7 +27,8 @@ _CHECKS: dict[str, str] = {
     "routed": "delivery routed requests only to a version that the gate or an operator let pass",
 }
 _PINNING = ("requested", "approved")
-_ROUTED = ("shadow", "canary", "promoted", "rolled_back", "expired")
+#: States of a request for which delivery publishes a route.
+ROUTED_STATES = ("shadow", "canary", "promoted", "rolled_back", "expired")
 _DELIVERY = "delivery"
 
 
@@ -266,4 +267,4 @@ class _Builder:
 
 def _epoch(record: RetrainingRecord) -> int:
     """Return the epoch of the route that delivery made with this state, or 0."""
-    return int(record.numbers.get("epoch", 0)) if record.state in _ROUTED else 0
+    return int(record.numbers.get("epoch", 0)) if record.state in ROUTED_STATES else 0

@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 
 from stream.count_text import count_text
-from stream.loop.lineage.chain import Chain, Edge, Node
+from stream.loop.lineage.chain import ROUTED_STATES, Chain, Edge, Node
 from stream.wire import format_time
 
 __all__ = ["chain_lines"]
 
 #: Requests that the text lists; --json has all.
 _REQUESTS = 10
-_ORDER = ("request", "alert", "requested", "approved", "dataset", "trained", "completed", "model", "blessed", "refused", "route")  # fmt: skip
+_ORDER = (
+    "request", "alert", "requested", "approved", "dataset", "trained", "completed", "model", "blessed", "refused",
+    *ROUTED_STATES, "route",
+)  # fmt: skip
 
 
 def chain_lines(chain: Chain, *, only_broken: bool = False) -> Iterator[str]:

@@ -4,7 +4,7 @@ import { Component, createRef } from "./vendor/preact.mjs";
 import { graphOf } from "./chain_graph.js";
 import { exact, html, Id, Link, number, Time } from "./ui.js";
 
-const TITLES = { requests: "Requests", verdicts: "Verdicts", alert: "Alert", requested: "Retraining request", approved: "Approval", rows: "Reviewed requests", dataset: "Dataset", trained: "Training", completed: "Training", parent: "Parent version", model: "Version", blessed: "Gate: blessed", refused: "Gate: refused", route: "Route" };
+const TITLES = { requests: "Requests", verdicts: "Verdicts", alert: "Alert", requested: "Retraining request", approved: "Approval", rows: "Reviewed requests", dataset: "Dataset", trained: "Training", completed: "Training", parent: "Parent version", model: "Version", blessed: "Gate: blessed", refused: "Gate: refused", shadow: "Delivery: shadow", canary: "Delivery: canary", promoted: "Delivery: promoted", rolled_back: "Delivery: rolled back", expired: "Delivery: expired", route: "Route" };
 const SHOWN_IDS = 8;
 const SHOWN_BROKEN = 3;
 /** Facts that are the text of a box, and not in its list of numbers. */

@@ -1,7 +1,7 @@
 // The boxes and links of a causal chain, from the nodes and edges that `weir why --json` prints. Requests with the same effect are one box.
 
 /** Rows of the drawing, from the first cause to the last effect, and the kinds of nodes in each. */
-const ROWS = [["requests"], ["verdicts"], ["alert"], ["requested", "approved", "rows"], ["dataset"], ["trained", "completed", "parent"], ["model"], ["blessed", "refused"], ["route"]];
+const ROWS = [["requests"], ["verdicts"], ["alert"], ["requested", "approved", "rows"], ["dataset"], ["trained", "completed", "parent"], ["model"], ["blessed", "refused"], ["shadow", "canary", "promoted", "rolled_back", "expired"], ["route"]];
 /** The kinds of the two ends of an edge, for an end that the log lacks. */
 const ENDS = {
   evidence: ["requests", "alert"],

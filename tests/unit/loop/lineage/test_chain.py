@@ -25,6 +25,7 @@ from stream.wire import (
     Verdict,
 )
 from weir.cli import main
+from weir.cli.render.chain import chain_lines
 
 BASE = {"tenant": "acme", "model": "m"}
 EARLY, LATE = (LogRange(topic="weir.inference", first={"0": 0}, last={"0": last}) for last in (7, 9))
@@ -133,6 +134,7 @@ def test_every_record_but_that_of_the_version_breaks_an_edge_if_it_is_removed():
         del records[name]
         chain = chain_of(facts_of(records), "m_1", DATASET)
         assert chain is None if name == "model" else chain.broken, name
+        assert chain is None or any(line.startswith("  broken") for line in chain_lines(chain)), name
 
 
 def test_removed_earlier_routes_and_the_pins_of_a_resumed_request_break_no_edge():
