@@ -10,7 +10,7 @@ from stream.count_text import count_text
 from stream.wire import SilenceRecord
 from weir.cli.options import follow_option, json_lines_option, json_option, since_option
 from weir.cli.render.event_stream import oldest_first, print_stream
-from weir.cli.render.output import print_json, print_rows, screen
+from weir.cli.render.output import print_json, print_rows, printable, screen
 from weir.home.access_log import log_access, user_name
 
 if TYPE_CHECKING:
@@ -158,4 +158,4 @@ def _logged(command: str, **what: str) -> "KafkaSettings":
 
 def _scope(one: SilenceRecord) -> str:
     parts = (one.tenant, one.model, one.model_version, one.side, one.part, one.detector, one.feature)
-    return "/".join(part for part in parts if part)
+    return printable("/".join(part for part in parts if part), kept="")

@@ -21,7 +21,7 @@ def alert(alert_id, at, **fields):
 
 PUBLISHED = [
     alert("al_1", 300.0),
-    alert("al_2", 200.0),
+    alert("al_2", 200.0, model="gpt\u202e4\x9b2J"),
     alert("al_1", 320.0, state="resolved", resolved_at=320.0),
     alert("al_3", 310.0),
 ]
@@ -56,8 +56,12 @@ def test_a_line_has_the_time_of_the_change(published):
     assert [line[:20] for line in lines] == [format_time(at) for at in (200.0, 300.0, 310.0, 320.0)]
 
 
+def test_the_name_of_a_model_cannot_control_the_terminal(published):
+    assert " acme/gpt\ufffd4\ufffd2J/input " in CliRunner().invoke(main, ["alerts"]).stdout
+
+
 def test_a_silence_names_the_version_that_weir_trained(monkeypatch):
-    silence = records.silence(records.alert(model_version="m_59a26d56f505"), 100.0, 200.0)
+    silence = records.silence(records.alert(model="m\u202e4", model_version="m_59a26d56f505"), 100.0, 200.0)
 
     async def list_silences(_kafka):
         return [silence]
@@ -65,4 +69,4 @@ def test_a_silence_names_the_version_that_weir_trained(monkeypatch):
     monkeypatch.setattr("weir.cli.alerts._kafka", lambda: None)
     monkeypatch.setattr("weir.operate.silences.list_silences", list_silences)
     result = CliRunner().invoke(main, ["alerts", "silences"])
-    assert "acme/m/m_59a26d56f505/input/pii" in result.stdout
+    assert "acme/m\ufffd4/m_59a26d56f505/input/pii" in result.stdout

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from stream.count_text import count_text
 from stream.loop.lineage.chain import ROUTED_STATES, Chain, Edge, Node
 from stream.wire import format_time
+from weir.cli.render.output import printable
 
 __all__ = ["chain_lines"]
 
@@ -17,7 +18,11 @@ _ORDER = (
 
 
 def chain_lines(chain: Chain, *, only_broken: bool = False) -> Iterator[str]:
-    """Yield the lines of a chain; with `only_broken` only its broken edges."""
+    """Yield the lines of a chain; with `only_broken` only its broken edges. No name in it controls the terminal."""
+    return (printable(line, kept="") for line in _lines(chain, only_broken=only_broken))
+
+
+def _lines(chain: Chain, *, only_broken: bool) -> Iterator[str]:
     if not only_broken:
         yield f"{chain.version}  {chain.tenant} / {chain.model}"
         requests = [node for node in chain.nodes if node.kind == "request"]

@@ -5,8 +5,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
     from rich.table import Table
+    from rich.text import Text
 
 __all__ = ["print_json", "print_result", "print_rows", "print_table", "printable", "screen", "table"]
 
@@ -27,10 +31,18 @@ def print_result(value: Any, text: str, *, as_json: bool) -> None:
 
 
 def screen() -> "Console":
-    """Return a console on standard output; it prints square brackets literally, not as markup."""
+    """Return a console on standard output; it prints square brackets literally, not as markup, and no control characters."""
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False)
+    class Screen(Console):
+        def render_str(self, text: str, **options: Any) -> "Text":
+            return super().render_str(printable(text), **options)  # Rich measures the cells of a table with it
+
+        def render(self, renderable: "RenderableType", options: "ConsoleOptions | None" = None) -> "Iterator[Segment]":
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    console = Screen(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     return console
@@ -66,5 +78,5 @@ def print_rows(value: Any, columns: list[str], rows: list[list[str]], empty: str
 
 
 def printable(text: str, kept: str = "\t\n") -> str:
-    """Replace control characters, except those in `kept`, because a prompt must not control the terminal."""
+    """Replace control characters, except those in `kept`, because a prompt or a name must not control the terminal."""
     return "".join(char if char.isprintable() or char in kept else "\ufffd" for char in text)

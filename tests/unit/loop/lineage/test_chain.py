@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from openlineage.client.serde import Serde
@@ -135,6 +136,11 @@ def test_every_record_but_that_of_the_version_breaks_an_edge_if_it_is_removed():
         chain = chain_of(facts_of(records), "m_1", DATASET)
         assert chain is None if name == "model" else chain.broken, name
         assert chain is None or any(line.startswith("  broken") for line in chain_lines(chain)), name
+
+
+def test_a_name_in_a_printed_chain_cannot_control_the_terminal():
+    chain = msgspec.structs.replace(chain_of(facts_of(log()), "m_1"), model="gpt\u202e4\x9b2J")
+    assert next(iter(chain_lines(chain))) == "m_1  acme / gpt\ufffd4\ufffd2J"
 
 
 def test_removed_earlier_routes_and_the_pins_of_a_resumed_request_break_no_edge():
