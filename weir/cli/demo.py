@@ -61,7 +61,7 @@ def demo(*, quick: bool) -> None:
     if not quick:
         os.environ.update({name: value for name, value in _LOOP.items() if name not in os.environ})
     loaded = load_settings()
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, emoji=False, soft_wrap=True)
     reporter = StepReporter(console)
     interrupt_on_signals()
     plan, _ = bring_up(loaded, reporter)

@@ -46,8 +46,8 @@ class StepReporter:
         self._progress, self._tasks = None, {}
 
     def say(self, text: str) -> None:
-        """Print a line; square brackets are printed literally, because paths and reasons contain them."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """Print a line; square brackets and words in colons are printed literally, because paths, names and reasons contain them."""
+        self.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def begin(self, name: str, what: str) -> None:
         """Report that step `name` begins; `what` describes its work."""

@@ -24,3 +24,8 @@ def test_a_name_from_a_client_cannot_control_the_terminal(capsys):
     screen().print(Text("gpt\u202e4"), soft_wrap=True)
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert shown[1:] == [["gpt\ufffd4", "si_1"], ["m\ufffd2J", "si_2"], ["gpt\ufffd4"]]
+
+
+def test_a_word_in_colons_is_no_emoji(capsys):
+    print_table(["model"], [["ft:gpt-4o-mini:acme:robot:9abc"]], "nothing")
+    assert capsys.readouterr().out.split() == ["model", "ft:gpt-4o-mini:acme:robot:9abc"]

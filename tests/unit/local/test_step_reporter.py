@@ -19,8 +19,8 @@ def test_plain_lines_have_the_step_its_progress_and_its_time():
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-@pytest.mark.parametrize("text", ["/data/[prod]/weir", "/data/[/x]/weir"])
-def test_square_brackets_in_a_path_are_printed(text, terminal):
+@pytest.mark.parametrize("text", ["/data/[prod]/weir", "/data/[/x]/weir", "/data/:robot:/weir"])
+def test_square_brackets_and_colons_in_a_path_are_printed(text, terminal):
     out = io.StringIO()
     reporter = StepReporter(Console(file=out, width=200, force_terminal=terminal, color_system=None))
     with reporter.steps(1) as steps:

@@ -31,7 +31,7 @@ def print_result(value: Any, text: str, *, as_json: bool) -> None:
 
 
 def screen() -> "Console":
-    """Return a console on standard output; it prints square brackets literally, not as markup, and no control characters."""
+    """Return a console on standard output; it prints no control characters, and neither markup nor emoji codes have an effect."""
     from rich.console import Console
 
     class Screen(Console):
@@ -42,7 +42,7 @@ def screen() -> "Console":
             for segment in super().render(renderable, options):
                 yield segment if segment.control else segment._replace(text=printable(segment.text))
 
-    console = Screen(highlight=False, markup=False)
+    console = Screen(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     return console
