@@ -60,10 +60,10 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
     if not follow:
         stream = oldest_first(stream, lambda alert: alert.at)
     if as_json:
-        print_stream(stream, print_json)
+        print_stream(stream, print_json, follow=follow)
         return
     console = screen()
-    if not print_stream(stream, show) and not follow:
+    if not print_stream(stream, show, follow=follow) and not follow:
         click.echo("no alerts" + (f" since {since}" if since else ""), err=True)
     if hidden:
         click.echo(

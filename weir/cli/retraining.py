@@ -46,10 +46,10 @@ def retraining(context: click.Context, *, follow: bool, since: str | None, as_js
 
     stream = Client().retraining(since=since, follow=follow)
     if as_json:
-        print_stream(stream, print_json)
+        print_stream(stream, print_json, follow=follow)
         return
     with retraining_view(screen(), follow=follow) as view:
-        shown = print_stream(stream, view.show, view.refresh)
+        shown = print_stream(stream, view.show, view.refresh, follow=follow)
     if not shown and not follow:
         click.echo("no retraining events" + (f" since {since}" if since else ""), err=True)
 

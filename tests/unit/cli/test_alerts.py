@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 
 import msgspec
 import pytest
@@ -49,6 +50,25 @@ def published(monkeypatch):
 def test_alerts_are_ordered_by_time_and_with_follow_as_published(published, arguments, order):
     result = CliRunner().invoke(main, ["alerts", "--json", *arguments])
     assert [json.loads(line)["alert_id"] for line in result.stdout.splitlines()] == order
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["alerts", "retraining"])
+@pytest.mark.parametrize(("option", "status"), [(None, 130), ("--json", 130), ("--follow", 0)])
+def test_a_signal_ends_a_command_with_status_130_and_no_result_and_with_follow_with_0(
+    monkeypatch, command, option, status, number
+):
+    class Client:
+        async def alerts(self, *, since, follow):
+            signal.raise_signal(number)
+            await asyncio.Event().wait()
+            yield
+
+        retraining = alerts
+
+    monkeypatch.setattr("weir.client.Client", Client)
+    result = CliRunner().invoke(main, [command, *filter(None, [option])])
+    assert (result.exit_code, result.output) == (status, "")
 
 
 def test_a_line_has_the_time_of_the_change(published):

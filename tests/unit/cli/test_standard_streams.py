@@ -18,7 +18,7 @@ async def quiet():
     await asyncio.Event().wait()
     yield
 
-print_stream(quiet(), print)
+print_stream(quiet(), print, follow=False)
 """
 
 

@@ -26,23 +26,42 @@ async def oldest_first(
 
 
 def print_stream(
-    stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None], refresh: Callable[[], None] = lambda: None
+    stream: AsyncGenerator[ItemT, None],
+    show: Callable[[ItemT], None],
+    refresh: Callable[[], None] = lambda: None,
+    *,
+    follow: bool,
 ) -> int:
-    """Call `show` with each event and `refresh` once per second; return the number of events shown."""
-    return asyncio.run(_drain(stream, show, refresh))
+    """Call `show` with each event and `refresh` once per second; return the number of events shown.
+
+    SIGINT and SIGTERM are the normal end if `follow` is true; else they raise :class:`KeyboardInterrupt`.
+    """
+    shown, interrupted = asyncio.run(_drain(stream, show, refresh))
+    if interrupted and not follow:
+        raise KeyboardInterrupt
+    return shown
 
 
 async def _drain(
     stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None], refresh: Callable[[], None]
-) -> int:
-    """Show events until the stream ends, standard output is closed, or SIGINT or SIGTERM arrives."""
-    shown = 0
+) -> tuple[int, bool]:
+    """Show events until the stream ends, standard output is closed, or SIGINT or SIGTERM arrives.
+
+    Return the number of events shown, and whether a signal arrived.
+    """
+    shown, interrupted = 0, False
     task = asyncio.current_task()
     assert task is not None
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        task.cancel()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, interrupt)
     refreshing = asyncio.create_task(_repeat(refresh, task.cancel))
     async with aclosing(stream):
         try:
@@ -55,7 +74,7 @@ async def _drain(
             task.uncancel()
         finally:
             refreshing.cancel()
-    return shown
+    return shown, interrupted
 
 
 async def _repeat(refresh: Callable[[], None], stop: Callable[[], object]) -> None:
