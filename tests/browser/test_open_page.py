@@ -7,7 +7,7 @@ from support import alert_records
 from support.console_ledger import NAMES
 from support.console_page import hide
 from support.events import event_of
-from support.ledger_log import end, request
+from support.ledger_log import end, gap, request
 
 from weir.console import live_updates
 
@@ -84,6 +84,31 @@ def test_an_open_request_shows_an_alert_that_fires_after_its_last_verdict(look, 
     record = alert_records.alert("al_late", evidence=("r1",))
     maker.apply(NAMES.alerts, event_of(record, "al_late/0", time.time()))
     page.wait_for_selector(".pane a[href^='/alerts/al_late']")
+
+
+def test_a_text_that_kafka_does_not_have_is_absent_for_its_own_reason(look, maker):
+    page, text = look.page, {"choices": [], "answer": None}
+    maker.apply(
+        NAMES.inference, request("open", time.time(), conversation_id="talk", owed=()), gap("s1", 4, 4, ("lost",))
+    )
+    page.route("**/api/requests/*/text", lambda route: route.fulfill(json={"text": text}))
+    running = "No end record yet: read the text again when the request has ended."
+    for path, prompt, absent in (
+        ("/conversations/open", "Hello", [running]),
+        ("/requests/open", "Hello", [running]),
+        ("/requests/lost", None, ["The record was not delivered, so Kafka has no text."] * 2),
+        ("/requests/r1", None, ["The text has expired."] * 2),
+    ):
+        text |= {"prompt": prompt, "messages": []}
+        look.go(path, "button:text-is('Show text')").click("button:text-is('Show text')")
+        shown = page.locator("section:has(> h3:text-is('Answer')) > p")
+        shown.first.wait_for()
+        assert shown.all_inner_texts() == absent, path
+    look.go("/requests/open", "button:text-is('Show text')").click("button:text-is('Show text')")
+    shown.first.wait_for()
+    maker.apply(NAMES.inference, end("open", time.time(), conversation_id="talk", owed=()))
+    page.wait_for_selector(".pane:has-text('complete, stop')")
+    assert shown.all_inner_texts()[-1] == running, "the text was read before the end"
 
 
 def test_a_page_without_data_shows_no_zeros_and_not_that_there_is_no_request(look):

@@ -18,11 +18,12 @@ export class ConversationView extends Loader {
 
   _refresh = () => this.load(() => get(`/api/requests/${encodeURIComponent(this.props.id)}/conversation`, { limit: MOST }));
 
-  _read = async (id) => {
+  _read = async (request) => {
+    const id = request.request_id;
     this.setState({ reading: id, failure: null });
     try {
       const { text } = await send("POST", `/api/requests/${encodeURIComponent(id)}/text`);
-      this.setState(({ texts }) => ({ texts: { ...texts, [id]: text }, reading: "" }));
+      this.setState(({ texts }) => ({ texts: { ...texts, [id]: { text, of: request } }, reading: "" }));
     } catch (failure) {
       this.setState({ failure, reading: "" });
     }
@@ -49,7 +50,7 @@ function Turn({ turn: { at, request }, text, reading, onRead, go }) {
     <h2 class="small"><${Time} at=${at} /> <${Link} to=${`/requests/${encodeURIComponent(id)}`} go=${go}><${Id} id=${id} /></${Link}></h2>
     <dl class="facts">${ended(request.end)}${request.pending.length > 0 && html`<${Fact} name="pending verdicts">${request.pending.join(", ")}</${Fact}>`}</dl>
     <${VerdictTable} verdicts=${request.verdicts} />
-    <div class="actions"><button disabled=${reading !== ""} onClick=${() => onRead(id)}>${reading === id ? "Reading" : "Show text"}</button></div>
-    ${text && html`<${Texts} text=${text} verdicts=${request.verdicts} />`}
+    <div class="actions"><button disabled=${reading !== ""} onClick=${() => onRead(request)}>${reading === id ? "Reading" : "Show text"}</button></div>
+    ${text && html`<${Texts} ...${text} verdicts=${request.verdicts} />`}
   </section>`;
 }

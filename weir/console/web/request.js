@@ -21,10 +21,11 @@ export class RequestPane extends Loader {
   }
 
   _read = async (what) => {
+    const { found } = this.state;
     this.setState({ reading: what, failure: null });
     try {
       const id = encodeURIComponent(this.props.id);
-      if (what === "text") this.setState({ text: await send("POST", `/api/requests/${id}/text`), reading: "" });
+      if (what === "text") this.setState({ text: { ...(await send("POST", `/api/requests/${id}/text`)), of: found }, reading: "" });
       else this.setState({ explained: await explanations(id), reading: "" });
     } catch (failure) {
       this.setState({ failure, reading: "" });
@@ -57,7 +58,7 @@ export class RequestPane extends Loader {
         </dl>
         <section><h3>Verdicts</h3><${VerdictTable} verdicts=${found.verdicts} /></section>
         ${explained?.map((one) => html`<${Explanation} explanation=${one} />`)}
-        ${text && html`<${Texts} text=${text.text} verdicts=${found.verdicts} />`}
+        ${text && html`<${Texts} ...${text} verdicts=${found.verdicts} />`}
         ${found.end && !found.shadow_of && html`<${AnswerReview} id=${id} key=${id} />`}
         <${Related} found=${found} go=${go} />
       </div>`}
@@ -83,12 +84,14 @@ export function ended(end) {
     <${Fact} name="tokens">${end.usage.total_tokens ? `${end.usage.prompt_tokens} + ${end.usage.completion_tokens}` : "unknown"}</${Fact}>`;
 }
 
-/** Prompt and answer of a request with the marks of its flagged verdicts. */
-export function Texts({ text, verdicts }) {
+/** Prompt and answer of a request with the marks of its flagged verdicts; `of` is the request as it was when its text was read. */
+export function Texts({ text, of, verdicts }) {
   const flagged = (side) => verdicts.filter((one) => one.side === side && one.flagged);
-  const gone = html`<p class="quiet">The text has expired.</p>`;
+  const absent = (reason) => html`<p class="quiet">${of.gap ? "The record was not delivered, so Kafka has no text." : reason}</p>`;
+  const gone = absent("The text has expired.");
+  const unanswered = of.end ? gone : absent("No end record yet: read the text again when the request has ended.");
   return html`<section><h3>Prompt</h3>${text.prompt === null ? gone : html`<${Content} messages=${text.messages} verdicts=${flagged("input")} />`}
-    <h3>Answer</h3>${text.answer === null ? gone : html`<${Content} messages=${text.choices} verdicts=${flagged("output")} choices />`}</section>
+    <h3>Answer</h3>${text.answer === null ? unanswered : html`<${Content} messages=${text.choices} verdicts=${flagged("output")} choices />`}</section>
     ${text.quotes?.length > 0 && html`<section><h3>Compared with</h3><ul class="plain-list">${text.quotes.map((one) => html`<li><span class="quiet">${one.detector} ${one.type}</span> <q>${one.text}</q></li>`)}</ul></section>`}
     ${text.corrections?.length > 0 && html`<section><h3>Corrections and comments</h3><ul class="plain-list">${text.corrections.map((one) => html`<li><span class="quiet">${one.principal}</span> ${one.answer && html`<q>${one.answer}</q>`} ${one.comment}</li>`)}</ul></section>`}`;
 }
