@@ -7,7 +7,7 @@ from support import alert_records
 from support.console_ledger import NAMES
 from support.console_page import hide
 from support.events import event_of
-from support.ledger_log import end, gap, request
+from support.ledger_log import aborted, end, gap, request
 
 from weir.console import live_updates
 
@@ -109,6 +109,14 @@ def test_a_text_that_kafka_does_not_have_is_absent_for_its_own_reason(look, make
     maker.apply(NAMES.inference, end("open", time.time(), conversation_id="talk", owed=()))
     page.wait_for_selector(".pane:has-text('complete, stop')")
     assert shown.all_inner_texts()[-1] == running, "the text was read before the end"
+
+
+def test_the_end_of_a_dead_gateway_has_no_numbers(look, maker):
+    maker.apply(NAMES.inference, request("dead", time.time(), owed=()), aborted("dead", time.time()))
+    page = look.go("/live", ".row:has-text('aborted')")
+    assert page.locator(".row", has_text="dead").locator(".right").all_inner_texts() == ["", ""]
+    look.go("/requests/dead", ".facts:has-text('its gateway ended first')")
+    assert page.locator(".facts dt").all_inner_texts() == ["stream", "end"]
 
 
 def test_a_page_without_data_shows_no_zeros_and_not_that_there_is_no_request(look):
