@@ -248,6 +248,20 @@ def test_the_finish_reason_of_another_server_cannot_control_the_terminal():
     assert any("complete: stop\ufffd[2J\ufffd, tokens unknown" in line for line in lines)
 
 
+def test_a_time_of_another_day_than_the_requests_has_its_date(home):
+    text = run("r1").stdout
+    assert text.startswith("request r1  1970-01-01  tenant acme, model m\n")
+    assert "\n00:00:09.000Z  ALERT " in text
+    place = {"topic": "weir.inference", "partition": 0, "offset": 7}
+    accepted = RecordLocation(event_id="r1/request", side="input", type="x", time=2 * 86_400.0, **place)
+    events = RequestEvents(tenant="acme", model="m", locations=(accepted,), end=None, verdicts=())
+    old = records.alert(opened_at=9.0, state="resolved", resolved_at=86_400.0)
+    lines = [line.plain for line in story_lines(RequestStory(request_id="r1", events=events, alerts=(old,)))]
+    assert lines[0].startswith("request r1  1970-01-03  ")
+    assert lines[2].startswith("00:00:00.000Z  request")
+    assert lines[-1].startswith("1970-01-01 00:00:09.000Z  ALERT    pii warning, resolved 1970-01-02 00:00:00.000Z: ")
+
+
 def test_the_end_of_a_dead_gateway_has_no_numbers(home):
     assert "aborted: its gateway ended first, so its answer and its tokens are unknown" in run("r6").stdout
 
@@ -255,7 +269,7 @@ def test_the_end_of_a_dead_gateway_has_no_numbers(home):
 def test_a_shed_request_has_its_gap(home):
     shown = json.loads(run("r5", "--json").stdout)
     assert (shown["gap"]["reason"], shown["end"], shown["verdicts"]) == ("full", None, [])
-    assert "NOT DELIVERED" in run("r5").stdout
+    assert run("r5").stdout.startswith("request r5  1970-01-01\n\n00:00:05.000Z  NOT DELIVERED")
 
 
 @pytest.mark.parametrize("name", ["r0", "r", "r1/", "%", "r1/request"])

@@ -35,14 +35,17 @@ def story_lines(
     cluster_terms: Mapping[str, ClusterTerms] | None = None,
 ) -> Iterator[Text]:
     """Yield the lines of text that describe a request."""
-    yield from _head(story, trace_url)
+    day = _date(story.gap.time if story.events is None and story.gap is not None else story.at)
+    yield from _head(story, day, trace_url)
     if story.gap is not None:
         gap = story.gap
         numbers = f"numbers {gap.first_number} to {gap.last_number} of source {gap.source}"
-        yield _line(gap.time, ("NOT DELIVERED", "bold red"), f"  counted in a gap record ({numbers}): {gap.reason}")
+        yield _line(
+            day, gap.time, ("NOT DELIVERED", "bold red"), f"  counted in a gap record ({numbers}): {gap.reason}"
+        )
     if story.events is not None:
         for location in story.events.locations:
-            yield _event(story, location)
+            yield _event(story, day, location)
             completed = [note for note in story.events.verdicts if note.event_id == location.event_id]
             if text is not None:
                 yield from _text(text, location.side, [note.verdict for note in completed])
@@ -52,19 +55,19 @@ def story_lines(
     yield from _consistency(story.consistency)
     yield from _judgments(story, text)
     for alert in story.alerts:
-        yield _alert(alert)
+        yield _alert(alert, day)
         if alert.alert_id in (cluster_terms or {}):
             yield _terms((cluster_terms or {})[alert.alert_id])
     history: RetrainingHistory[RetrainingRecord] = RetrainingHistory()
     for record in story.retraining:
         history.add(record)
-    yield from map(_retraining, history.entries.values())
+    yield from (_retraining(entry, day) for entry in history.entries.values())
     if story.events is not None and not story.alerts:
         yield Text(f"{_INDENT}no alert has this request as evidence", style="dim")
 
 
-def _head(story: RequestStory, trace_url: str) -> Iterator[Text]:
-    head = Text.assemble(("request ", "bold"), story.request_id)
+def _head(story: RequestStory, day: str, trace_url: str) -> Iterator[Text]:
+    head = Text.assemble(("request ", "bold"), story.request_id, f"  {day}")
     if story.events is not None:
         head.append(f"  tenant {story.events.tenant}, model {story.events.model}")
     yield head
@@ -75,10 +78,10 @@ def _head(story: RequestStory, trace_url: str) -> Iterator[Text]:
     yield Text("")
 
 
-def _event(story: RequestStory, location: RecordLocation) -> Text:
+def _event(story: RequestStory, day: str, location: RecordLocation) -> Text:
     record = (f"  {location.topic}/{location.partition} at {location.offset}", "dim")
     if location.side == "input":
-        return _line(location.time, ("request", "bold"), "  accepted", record)
+        return _line(day, location.time, ("request", "bold"), "  accepted", record)
     end = story.events.end if story.events else None
     assert end is not None
     style = "bold" if end.status == "complete" else "bold red"
@@ -96,7 +99,7 @@ def _event(story: RequestStory, location: RecordLocation) -> Text:
         parts.append(
             f"{done}: {guard.detector} at token {guard.position_tokens}, {count_text(guard.exposed_tokens, 'token')} sent"
         )
-    return _line(location.time, ("end    ", "bold"), "  ", (end.status, style), f": {', '.join(parts)}", record)
+    return _line(day, location.time, ("end    ", "bold"), "  ", (end.status, style), f": {', '.join(parts)}", record)
 
 
 def _text(text: RequestText, side: str, verdicts: list[Verdict]) -> Iterator[Text]:
@@ -197,9 +200,10 @@ def _correction(correction: CorrectionRecord) -> Iterator[Text]:
             yield Text.assemble(_INDENT, (printable(head, kept=""), "dim"), (line, "italic"))
 
 
-def _alert(alert: AlertRecord) -> Text:
-    state = alert.state if alert.resolved_at is None else f"resolved {_clock(alert.resolved_at)}"
+def _alert(alert: AlertRecord, day: str) -> Text:
+    state = alert.state if alert.resolved_at is None else f"resolved {_clock(alert.resolved_at, day)}"
     return _line(
+        day,
         alert.opened_at,
         ("ALERT  ", SEVERITY_STYLE.get(alert.severity, "bold")),
         f"  {alert.detector} {alert.severity}, {state}: {alert.summary}",
@@ -218,10 +222,11 @@ def _terms(found: ClusterTerms) -> Text:
     return line
 
 
-def _retraining(entry: RetrainingEntry[RetrainingRecord]) -> Text:
+def _retraining(entry: RetrainingEntry[RetrainingRecord], day: str) -> Text:
     record = entry.event
-    count = f"{entry.count} times since {_clock(entry.first_at)}, newest " if entry.count > 1 else ""
+    count = f"{entry.count} times since {_clock(entry.first_at, day)}, newest " if entry.count > 1 else ""
     return _line(
+        day,
         record.at,
         ("RETRAIN", "bold magenta"),
         f"  {record.state}: {record.reason}",
@@ -229,9 +234,15 @@ def _retraining(entry: RetrainingEntry[RetrainingRecord]) -> Text:
     )
 
 
-def _line(time: float, *parts: str | tuple[str, str]) -> Text:
-    return Text.assemble((f"{_clock(time)}  ", "dim"), *parts)
+def _line(day: str, time: float, *parts: str | tuple[str, str]) -> Text:
+    return Text.assemble((f"{_clock(time, day)}  ", "dim"), *parts)
 
 
-def _clock(time: float) -> str:
-    return f"{datetime.fromtimestamp(time, UTC).strftime('%H:%M:%S.%f')[:12]}Z"
+def _clock(time: float, day: str) -> str:
+    """Return the time of day in UTC, with the date if it is not `day`."""
+    clock = f"{datetime.fromtimestamp(time, UTC).strftime('%H:%M:%S.%f')[:12]}Z"
+    return clock if _date(time) == day else f"{_date(time)} {clock}"
+
+
+def _date(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d")
