@@ -20,7 +20,7 @@ def test_a_request_of_an_earlier_day_has_its_day_in_the_live_list(look, maker):
     assert shown.bounding_box()["height"] <= 30, "the row has a height of 30 px"
 
 
-def test_the_times_of_a_page_that_stays_open_get_a_day_after_midnight(look):
+def test_the_times_of_a_page_that_stays_open_get_a_day_after_midnight_and_a_year_after_half_a_year(look):
     page = look.go("/alerts?state=", ".row")
     page.clock.install(time=page.locator(".row time").first.get_attribute("datetime"))
     page.reload()
@@ -28,6 +28,8 @@ def test_the_times_of_a_page_that_stays_open_get_a_day_after_midnight(look):
     assert re.fullmatch(r"\d\d:\d\d:\d\d", opened.inner_text())
     page.clock.fast_forward(86_400_000)
     page.wait_for_function("one => /^[A-Z][a-z]+ \\d+ \\d\\d:/.test(one.textContent)", arg=opened)
+    page.clock.fast_forward(200 * 86_400_000)
+    page.wait_for_function("one => /^[A-Z][a-z]+ \\d+, \\d{4} \\d\\d:/.test(one.textContent)", arg=opened)
 
 
 def test_a_page_without_data_shows_since_when_and_recovers(look, monkeypatch):

@@ -14,13 +14,17 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const ZONE = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
 const AGO_MS = 5_000;
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+const DAY_OF_YEAR = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
+const HALF_YEAR_MS = 183 * 86_400_000;
 
 export const clock = (seconds) => CLOCK.format(seconds * 1000);
 
-/** Clock time, with the day if it is not today. */
+/** Clock time, with the day if it is not today, and the year if it is half a year away: alerts do not expire. */
 export function dateTime(seconds) {
   const date = new Date(seconds * 1000);
-  return date.toDateString() === new Date().toDateString() ? CLOCK.format(date) : `${DAY.format(date)} ${CLOCK.format(date)}`;
+  if (date.toDateString() === new Date().toDateString()) return CLOCK.format(date);
+  const day = Math.abs(Date.now() - date) < HALF_YEAR_MS ? DAY : DAY_OF_YEAR;
+  return `${day.format(date)} ${CLOCK.format(date)}`;
 }
 
 /** The name of this machine's time zone at a time: all times of the page are in it, but those in an alert's summary are UTC. */
