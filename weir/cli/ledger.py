@@ -87,4 +87,5 @@ def _wait(directory: Path, requested_at: float) -> None:
 
 
 def _progress(beat: Heartbeat) -> None:
-    click.echo(f"{count_text(sum(beat.lag.values()), 'record')} to read", err=True)
+    if records := sum(beat.lag.values()):  # before the ledger's first look at Kafka, the number is unknown
+        click.echo(f"{count_text(records, 'record')} to read", err=True)

@@ -3,6 +3,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import click
@@ -12,6 +13,9 @@ from support.commands import WEIR, without_rights_of_root
 
 from serving.errors import RayLocalError
 from serving.process_identity import process_identity
+from stream.ledger.database_files import LedgerFiles
+from stream.ledger.decisions import Heartbeat
+from stream.ledger.queries.ledger_reader import LedgerReader
 from weir.cli import main
 from weir.errors import StackError
 from weir.local.preflight import check_http_port, create_home, stack_lock
@@ -197,3 +201,17 @@ def test_a_stack_can_be_stopped_while_the_disk_is_full(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_text", full)
     with stack_lock(tmp_path), pytest.raises(StackError, match="pid unknown"), stack_lock(tmp_path):
         pass
+
+
+def test_a_rebuild_prints_the_number_of_records_to_read_if_it_is_known(run, tmp_path, monkeypatch):
+    files, later = LedgerFiles(tmp_path / "home" / "ledger"), time.time() + 60
+    files.directory.mkdir(parents=True)
+    states = [{}, {"lag": {"weir.inference": 7}}, {"lag": {"weir.inference": 0}}, {"caught_up": True}]
+    beats = iter([Heartbeat(wall_time=later + number, **state) for number, state in enumerate(states)])
+    monkeypatch.setattr(LedgerFiles, "rebuild_requested", lambda _: False)
+    monkeypatch.setattr(LedgerReader, "heartbeat", lambda _: next(beats))
+    monkeypatch.setattr("weir.cli.ledger._POLL_SECONDS", 0.0)
+    with files.lock():
+        lines = run("ledger", "rebuild").stderr.splitlines()
+    assert lines[0] == "7 records to read"
+    assert [line[:10] for line in lines[1:]] == ["rebuilt in"]
