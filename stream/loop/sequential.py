@@ -20,7 +20,8 @@ the next event may depend on all earlier events. Further events of an arm, befor
 the estimates only.
 
 The bets assume that an event's probability does not depend on other events of the block. The answers of one conversation
-depend on each other: count only the first few events of a conversation.
+depend on each other, and later answers have other rates, but a block contains the first events of each arm. So count only
+the first answer of a conversation.
 """
 
 from math import exp, log

@@ -97,7 +97,8 @@ class DeliveryLog:
         model = self.state.models.get(key)
         if data.side != _OUTPUT or model is None or model.canary is None:
             return
-        held = HeldVerdict(event.time, event.id, conversation, key, detector, data.model_version, flagged)
+        version = data.model_version
+        held = HeldVerdict(event.time, event.id, conversation, key, detector, version, flagged, data.request_id)
         heapq.heappush(self.state.held, held)
 
     def _advance(self) -> Iterator[Decision]:

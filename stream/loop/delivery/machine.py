@@ -22,6 +22,7 @@ from stream.loop.delivery.state import SHADOW, Canary, HeldVerdict, ModelDeliver
 from stream.loop.sequential import TwoSampleTest
 from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord, RouteRecord, canonical_time, trained_version
+from stream.wire.ids import shadow_request_id
 from stream.wire.route_files import BASE, RouteOverride, previous_version
 
 __all__ = ["ALWAYS_COMPARED", "FAILURE", "Delivery"]
@@ -36,8 +37,6 @@ _FINAL = frozenset({"rolled_back", "expired", "promoted", "rejected"})
 #: These states end a delivery. A request that failed before its delivery can be resumed (`weir retraining resume`).
 _ENDS = _FINAL | {"failed"}
 _ENDED, _LATEST, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
-#: Answers of one conversation depend on each other, so only the first ones are counted.
-_ANSWERS_OF_CONVERSATION = 3
 _ALL = 100
 
 
@@ -140,13 +139,15 @@ class Delivery:
         return self._advanced(canary, verdict.time)
 
     def _counts(self, canary: Canary, verdict: HeldVerdict) -> bool:
-        """Return whether the answer is one of the first of its conversation."""
-        key = f"{verdict.detector}/{verdict.conversation}"
-        known = canary.conversations.pop(key, 0)
-        canary.conversations[key] = known + 1
-        if len(canary.conversations) > _CONVERSATIONS:
-            del canary.conversations[next(iter(canary.conversations))]
-        return known < _ANSWERS_OF_CONVERSATION
+        """Return whether the answer is the first of its conversation, or the challenger's copy of the first answer.
+
+        Answers of one conversation depend on each other, and later answers have other rates of flagged answers.
+        """
+        first = canary.first_answers.pop(verdict.conversation, verdict.request_id)
+        canary.first_answers[verdict.conversation] = first
+        if len(canary.first_answers) > _CONVERSATIONS:
+            del canary.first_answers[next(iter(canary.first_answers))]
+        return verdict.request_id in {first, shadow_request_id(first, canary.version)}
 
     def _advanced(self, canary: Canary, at: float) -> list[Decision]:
         """Return the next step if the evidence suffices."""

@@ -23,8 +23,8 @@ class Canary(msgspec.Struct, kw_only=True):
     `tests` compares the flagged answers of challenger and champion by detector, since the start of the shadow. `counts`
     has the challenger's verdicts in this step, by detector, and `since` the event time at which the step began.
     `latest` has the latest verdicts, {id: event time}, and `forgotten` is the newest verdict (event time, id) that is no longer
-    in `latest`, so that duplicates are not counted. `conversations` has the number of counted answers by detector and
-    conversation. `traceparent` is the trace context of the gate's decision.
+    in `latest`, so that duplicates are not counted. `first_answers` is {conversation: request id of its first answer}.
+    `traceparent` is the trace context of the gate's decision.
     """
 
     retraining_id: str
@@ -36,7 +36,7 @@ class Canary(msgspec.Struct, kw_only=True):
     counts: dict[str, int] = {}
     latest: dict[str, float] = {}
     forgotten: tuple[float, str] = (-inf, "")
-    conversations: dict[str, int] = {}
+    first_answers: dict[str, str] = {}
     traceparent: str = ""
 
 
@@ -85,6 +85,7 @@ class HeldVerdict(msgspec.Struct, frozen=True, array_like=True, order=True):
     detector: str
     version: str
     flagged: bool
+    request_id: str = ""
 
 
 def remember(items: list[str], item: str, limit: int) -> None:

@@ -10,6 +10,7 @@ from stream.loop.delivery.records import retraining_event, route_event
 from stream.loop.delivery.state import HeldVerdict, ModelDelivery
 from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord
+from stream.wire.ids import shadow_request_id
 from stream.wire.route_files import BASE, RouteOverride, in_shadow, version_for
 
 M1, M2 = "m_111111111111", "m_222222222222"
@@ -26,9 +27,9 @@ def fresh():
     return ModelDelivery(tenant="t", model="m")
 
 
-def verdict(time, version, flagged, *, detector="repetition", conversation=None):
+def verdict(time, version, flagged, *, detector="repetition", conversation=None, request=None):
     name = f"{time}/{version}/{detector}"
-    return HeldVerdict(time, name, conversation or name, "t\x1fm", detector, version, flagged)
+    return HeldVerdict(time, name, conversation or name, "t\x1fm", detector, version, flagged, request or name)
 
 
 def run(settings, rates, seconds, seed, *, state=None, traffic=1.0):
@@ -51,6 +52,30 @@ def run(settings, rates, seconds, seed, *, state=None, traffic=1.0):
     return decisions
 
 
+def talks(worse, seed):
+    """Answer conversations of three turns, one conversation after another; the challenger's rate is higher by `worse`.
+
+    Return the state of the last decision.
+    """
+    draw, state, at = random.Random(seed), fresh(), 0.0
+    delivery = Delivery(state, DeliverySettings())
+    decisions = delivery.progress(blessed(), at)
+    for number in range(1_200):
+        for rate in (0.02, 0.10, 0.40):
+            route, request = decisions[-1].route, f"{seed}/{at}"
+            answers = [(version_for(route, f"{seed}/{number}"), request)]
+            if answers[0][0] == BASE and in_shadow(route, request):
+                answers.append((M1, shadow_request_id(request, M1)))
+            for version, name in answers:
+                at += 1.0
+                flagged = draw.random() < rate + (worse if version == M1 else 0.0)
+                found = verdict(at, version.replace(BASE, "b1"), flagged, conversation=f"{number}", request=name)
+                decisions += delivery.verdict(found)
+            if state.canary is None:
+                return states(decisions)[-1]
+    return states(decisions)[-1]
+
+
 def states(decisions):
     return [decision.progress.state for decision in decisions if decision.progress]
 
@@ -60,6 +85,12 @@ def test_equal_versions_are_rolled_back_in_at_most_alpha_of_200_canaries():
     ends = [states(run(settings, (0.07, 0.07), 2_000, seed))[-1] for seed in range(200)]
     assert ends.count("rolled_back") <= 10
     assert ends.count("promoted") >= 100, "most equal versions are promoted within 2,000 requests"
+
+
+@pytest.mark.parametrize(("worse", "wrong"), [(0.05, "promoted"), (0.0, "rolled_back")])
+def test_decisions_are_rarely_wrong_if_later_turns_are_flagged_more(worse, wrong):
+    """The challenger can answer a copy of any turn in the shadow, and all turns of a conversation in the canary."""
+    assert [talks(worse, seed) for seed in range(40)].count(wrong) <= 4
 
 
 def test_harmful_versions_are_rolled_back_in_at_least_95_of_100_canaries():
@@ -130,7 +161,23 @@ def test_a_duplicate_verdict_and_later_answers_of_one_conversation_are_not_count
     assert state.canary.counts == {"repetition": 1}
     for second in range(2, 12):
         delivery.verdict(verdict(second, M1, True, conversation="c"))
-    assert state.canary.counts == {"repetition": 4}
+    assert state.canary.counts == {"repetition": 2}
+    for detector in ("refusal", "repetition"):
+        delivery.verdict(verdict(12, M1, True, conversation="d", detector=detector, request="first"))
+    assert state.canary.counts == {"repetition": 3, "refusal": 1}
+
+
+def test_in_the_shadow_only_the_copy_of_the_first_answer_of_a_conversation_is_counted():
+    state = fresh()
+    delivery = Delivery(state, DeliverySettings())
+    delivery.progress(blessed(), 0.0)
+    for second, (version, request) in enumerate(
+        [("b1", "r1"), ("b1", "r2"), (M1, shadow_request_id("r2", M1)), (M1, shadow_request_id("r1", M1))]
+    ):
+        delivery.verdict(verdict(second, version, False, conversation="c", request=request))
+        assert state.canary.counts == ({"repetition": 1} if second == 3 else {})
+    test = state.canary.tests["repetition"]
+    assert (test.champion.events, test.challenger.events) == (1, 1)
 
 
 def test_a_duplicate_of_any_earlier_verdict_is_not_counted():
