@@ -187,14 +187,17 @@ class Delivery:
         if canary is None and answered:
             return []
         taken_back = state.champion if override.version in {BASE, state.previous} else ""
+        name, version = ("rolled_back", taken_back) if taken_back else ("promoted", override.version)
+        retraining_id, traceparent = state.promoted.get(version, ("", ""))
+        ended: list[Decision] = []
+        if canary is not None and retraining_id and not answered:
+            # This route keeps the champion, so that the override applies again if delivery dies before the next route.
+            ended = [self._end("rolled_back", at, override.reason, by=override.by)]
         if not answered:
             state.previous = previous_version(state.route, override.version)
             state.champion = override.version
-        ended = [] if canary is None else [self._end("rolled_back", at, override.reason, by=override.by)]
-        name, version = ("rolled_back", taken_back) if taken_back else ("promoted", override.version)
-        retraining_id, traceparent = state.promoted.get(version, ("", ""))
-        if ended and (answered or not retraining_id):
-            return ended
+        if state.canary is not None:
+            return [self._end("rolled_back", at, override.reason, by=override.by)]
         at = max([at, *(one.route.at for one in ended)])
         route = self._next(at, override.reason, by=override.by, retraining_id=retraining_id)
         progress = _progress(name, version, route, {}) if retraining_id else None

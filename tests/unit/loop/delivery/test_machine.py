@@ -11,7 +11,7 @@ from stream.loop.delivery.state import HeldVerdict, ModelDelivery
 from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord
 from stream.wire.ids import shadow_request_id
-from stream.wire.route_files import BASE, RouteOverride, in_shadow, version_for
+from stream.wire.route_files import BASE, in_shadow, version_for
 
 M1, M2 = "m_111111111111", "m_222222222222"
 DIRECT = DeliverySettings(shadow_share=0, steps=(50, 100), min_events=20)
@@ -237,78 +237,6 @@ def test_without_a_stored_state_the_canary_continues_from_its_route():
     state = fresh()
     Delivery(state, DeliverySettings()).adopt(route)
     assert (state.canary.version, state.canary.step, state.epoch) == (M1, 0, route.epoch)
-
-
-def test_an_operator_ends_a_canary_promotes_it_or_returns_to_the_previous_version():
-    def order(version, by="jo"):
-        return RouteOverride(tenant="t", model="m", version=version, at=1.0, by=by, reason="because")
-
-    killed = fresh()
-    delivery = Delivery(killed, DIRECT)
-    delivery.progress(blessed(), 0.0)
-    (decision,) = delivery.override(order(BASE), 5.0)
-    assert (decision.progress.state, decision.route.weights, decision.route.by) == ("rolled_back", {BASE: 100}, "jo")
-    assert not delivery.override(order(BASE), 5.0), "the same override a second time makes no new route"
-
-    promoted = fresh()
-    delivery = Delivery(promoted, DIRECT)
-    delivery.progress(blessed(), 0.0)
-    (decision,) = delivery.override(order(M1), 5.0)
-    assert (decision.progress.state, decision.route.champion) == ("promoted", M1)
-    (decision,) = delivery.override(order(BASE), 6.0)
-    assert (decision.route.champion, decision.route.previous) == (BASE, BASE)
-
-
-def test_an_override_away_from_a_promoted_version_rolls_it_back_and_an_override_to_it_promotes_it():
-    def order(version):
-        return RouteOverride(tenant="t", model="m", version=version, at=1.0, by="jo", reason="because")
-
-    def shown(decision):
-        told = decision.progress
-        return told and (told.retraining_id, told.state, told.model_version, told.by, told.numbers["percent"])
-
-    def taken_back(delivery):
-        decisions = [delivery.override(order(version), at) for at, version in enumerate([BASE, M1, M2, M1, BASE])]
-        assert [decision.progress and retraining_event(decision).id for (decision,) in decisions][:2] == [
-            "rt_1/rolled_back/3", "rt_1/promoted/4",
-        ]  # fmt: skip
-        return [shown(decision) for (decision,) in decisions]
-
-    delivery = Delivery(fresh(), DIRECT)
-    delivery.progress(blessed(), 0.0, "trace")
-    (promoted,) = delivery.override(order(M1), 5.0)
-    back, again = ("rt_1", "rolled_back", M1, "jo", 0.0), ("rt_1", "promoted", M1, "jo", 100.0)
-    expected = [back, again, None, None, back]  # M2 has no request, and M1 after M2 is no promotion
-    assert taken_back(delivery) == expected
-
-    restarted = Delivery(fresh(), DIRECT)  # restored from the log, without a stored state
-    restarted.adopt(promoted.route)
-    restarted.adopt(msgspec.structs.replace(promoted.route, epoch=2))
-    restarted.progress(promoted.progress, 6.0, "trace")
-    assert taken_back(restarted) == expected
-
-
-def test_a_version_that_answers_again_instead_of_a_canary_is_promoted_again():
-    def order(version):
-        return RouteOverride(tenant="t", model="m", version=version, at=1.0, by="jo", reason="because")
-
-    delivery = Delivery(fresh(), DIRECT)
-    delivery.progress(blessed(), 0.0)
-    delivery.override(order(M1), 1.0)
-    delivery.override(order(BASE), 2.0)
-    delivery.progress(blessed(M2, "rt_2"), 9.0)
-    ended, again = delivery.override(order(M1), 4.0)
-    assert (ended.progress.retraining_id, ended.progress.state) == ("rt_2", "rolled_back")
-    assert (again.progress.retraining_id, again.progress.state, again.progress.model_version) == (
-        "rt_1",
-        "promoted",
-        M1,
-    )
-    assert [one.route.weights for one in (ended, again)] == [{M1: 100}] * 2
-    assert again.route.epoch == ended.route.epoch + 1
-    assert (ended.route.at, again.route.at) == (9.0, 9.0)
-    delivery.progress(blessed(M2, "rt_3"), 10.0)
-    assert states(delivery.override(order(BASE), 11.0)) == ["rolled_back", "rolled_back"], "of the canary and of M1"
 
 
 def test_a_canary_whose_steps_became_fewer_is_still_promoted():
