@@ -16,7 +16,17 @@ from stream.loop.delivery.records import Decision
 from stream.loop.delivery.state import DeliveryState, HeldVerdict, ModelDelivery
 from stream.loop.settings import DeliverySettings
 from stream.stages.watch.watermark import Watermark
-from stream.wire import Event, ModelRecord, RetrainingRecord, RouteRecord, Signal, Tick, Verdict, tenant_model_key
+from stream.wire import (
+    Event,
+    ModelRecord,
+    RetrainingRecord,
+    RouteRecord,
+    Signal,
+    Tick,
+    Verdict,
+    conversation_key,
+    tenant_model_key,
+)
 from stream.wire.route_files import RouteOverride
 
 __all__ = ["DeliveryLog"]
@@ -75,7 +85,8 @@ class DeliveryLog:
             self._hold(event, data, data.detector, event.partitionkey[:16], flagged=data.flagged)
         elif isinstance(data, Signal) and data.status and data.status != _CANCELLED:
             answered = data.status == _COMPLETE and not _ANSWER.isdisjoint(data.features)
-            self._hold(event, data, FAILURE, data.conversation or event.id, flagged=not answered)
+            conversation = data.conversation or conversation_key(data.tenant, data.request_id)
+            self._hold(event, data, FAILURE, conversation, flagged=not answered)
         elif isinstance(data, Tick) and 0 <= data.partition < self._partitions:
             lane = data.partition + self._partitions * (0 if signal_partition is None else 1 + signal_partition)
             if self._watermark.apply(msgspec.structs.replace(data, partition=lane)):

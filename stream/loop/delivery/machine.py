@@ -36,7 +36,7 @@ _DELIVERY = "delivery"
 _FINAL = frozenset({"rolled_back", "expired", "promoted", "rejected"})
 #: These states end a delivery. A request that failed before its delivery can be resumed (`weir retraining resume`).
 _ENDS = _FINAL | {"failed"}
-_ENDED, _LATEST, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
+_ENDED, _LATEST, _CONVERSATIONS, _REQUESTS = 64, 2048, 16_384, 64
 _ALL = 100
 
 

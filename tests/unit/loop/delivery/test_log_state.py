@@ -62,6 +62,16 @@ def test_failed_requests_and_empty_answers_are_failures_and_cancelled_ones_do_no
     assert (None if block is None else (block.events, block.flagged)) == expected
 
 
+def test_verdict_and_end_of_a_request_without_a_conversation_id_are_of_one_conversation():
+    log = started()
+    log.apply(verdict(1, M1))
+    log.apply(end(1), 0)
+    ticked(log, 10)
+    canary = log.state.models[KEY].canary
+    assert set(canary.tests) == {"failure", "repetition"}
+    assert list(canary.first_answers.values()) == [f"1/{M1}"]
+
+
 def test_evidence_about_failures_alone_promotes_no_version():
     log = started()
     for number in range(300):

@@ -180,6 +180,21 @@ def test_in_the_shadow_only_the_copy_of_the_first_answer_of_a_conversation_is_co
     assert (test.champion.events, test.challenger.events) == (1, 1)
 
 
+def test_the_first_answers_of_16384_conversations_are_known_and_no_more():
+    state = fresh()
+    delivery = Delivery(state, DIRECT.model_copy(update={"min_events": 100_000}))
+    delivery.progress(blessed(), 0.0)
+    for second in range(32_768):
+        for detector in ("refusal", "repetition"):
+            found = verdict(
+                second, M1, False, detector=detector, conversation=f"{second % 16_384}", request=f"{second}"
+            )
+            delivery.verdict(found)
+    assert state.canary.counts == {"refusal": 16_384, "repetition": 16_384}
+    delivery.verdict(verdict(40_000, M1, False))
+    assert len(state.canary.first_answers) == 16_384
+
+
 def test_a_duplicate_of_any_earlier_verdict_is_not_counted():
     """Score can read hours of the log again, for example after its offsets were reset."""
     state = fresh()
