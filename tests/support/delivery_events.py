@@ -28,11 +28,11 @@ def blessed(version=M1, identity="rt_1"):
     return _event(f"{identity}/blessed", START, record, KEY, traceparent=GATE)
 
 
-def verdict(number, version, *, flagged=False):
+def verdict(number, version, *, flagged=False, label="ok", side="output"):
     name = f"{number}/{version}"
     data = Verdict(
-        request_id=name, event_id=f"{name}/end", tenant="acme", model="m", side="output", detector="repetition",
-        version="1", flagged=flagged, label="ok", score=float(flagged), model_version=version,
+        request_id=name, event_id=f"{name}/end", tenant="acme", model="m", side=side, detector="repetition",
+        version="1", flagged=flagged, label=label, score=float(flagged), model_version=version,
     )  # fmt: skip
     return _event(f"vd_{name}", START + number, data, inference_key("acme", name))
 

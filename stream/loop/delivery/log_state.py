@@ -81,7 +81,7 @@ class DeliveryLog:
             self._delivery(data.tenant, data.model).adopt(data, event.traceparent)
         elif isinstance(data, ModelRecord) and data.removed:
             return self._delivery(data.tenant, data.model).removed(data.version, self.time(data.at))
-        elif isinstance(data, Verdict) and data.label != _ERROR:
+        elif isinstance(data, Verdict):
             self._hold(event, data, data.detector, event.partitionkey[:16], flagged=data.flagged)
         elif isinstance(data, Signal) and data.status and data.status != _CANCELLED:
             answered = data.status == _COMPLETE and not _ANSWER.isdisjoint(data.features)
@@ -108,8 +108,10 @@ class DeliveryLog:
         model = self.state.models.get(key)
         if data.side != _OUTPUT or model is None or model.canary is None:
             return
-        version = data.model_version
-        held = HeldVerdict(event.time, event.id, conversation, key, detector, version, flagged, data.request_id)
+        version, is_error = data.model_version, isinstance(data, Verdict) and data.label == _ERROR
+        held = HeldVerdict(
+            event.time, event.id, conversation, key, detector, version, flagged, data.request_id, is_error
+        )
         heapq.heappush(self.state.held, held)
 
     def _advance(self) -> Iterator[Decision]:

@@ -114,12 +114,11 @@ class Delivery:
         Verdicts come in the order (time, id), so a verdict before the newest forgotten one is a duplicate, or late; it has no effect.
         """
         canary = self._state.canary
-        if canary is None or verdict.detector not in canary.detectors:
-            return []
-        if verdict.id in canary.latest or (verdict.time, verdict.id) <= canary.forgotten:
+        if canary is None or verdict.detector not in canary.detectors or verdict.id in canary.latest:
             return []
         is_challenger = verdict.version == canary.version
-        if not is_challenger and (trained_version(verdict.version) or BASE) != self._state.champion:
+        is_champion = (trained_version(verdict.version) or BASE) == self._state.champion
+        if (verdict.time, verdict.id) <= canary.forgotten or not (is_challenger or is_champion):
             return []
         canary.latest[verdict.id] = verdict.time
         if len(canary.latest) > _LATEST:
@@ -128,9 +127,11 @@ class Delivery:
         if not self._counts(canary, verdict):
             return []
         test = canary.tests.get(verdict.detector)
-        if test is None:
+        if test is None:  # also for an error: a detector that read no answer is no evidence, so nothing is promoted
             alpha = self._settings.rollback_alpha / len(canary.detectors)
             test = canary.tests[verdict.detector] = TwoSampleTest(margin=self._settings.margin, alpha=alpha)
+        if verdict.is_error:
+            return []
         test.update("challenger" if is_challenger else "champion", verdict.flagged)
         if test.e_harm >= 1 / test.alpha:
             return [self._end("rolled_back", verdict.time, _harm(verdict.detector, test))]

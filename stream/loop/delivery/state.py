@@ -76,7 +76,10 @@ class DeliveryState(msgspec.Struct, kw_only=True):
 
 
 class HeldVerdict(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """A verdict on an answer, or the end of its request, that waits for the earlier records of a model with a canary."""
+    """A verdict on an answer, or the end of its request, that waits for the earlier records of a model with a canary.
+
+    `is_error` is whether the detector could not read the answer.
+    """
 
     time: float
     id: str
@@ -86,6 +89,7 @@ class HeldVerdict(msgspec.Struct, frozen=True, array_like=True, order=True):
     version: str
     flagged: bool
     request_id: str = ""
+    is_error: bool = False
 
 
 def remember(items: list[str], item: str, limit: int) -> None:

@@ -72,6 +72,15 @@ def test_verdict_and_end_of_a_request_without_a_conversation_id_are_of_one_conve
     assert list(canary.first_answers.values()) == [f"1/{M1}"]
 
 
+@pytest.mark.parametrize(("side", "expected"), [("output", [0]), ("input", [])])
+def test_an_error_on_an_answer_starts_the_test_of_its_detector_without_an_event(side, expected):
+    log = started()
+    log.apply(verdict(1, M1, label="error", side=side))
+    ticked(log, 10)
+    tests = log.state.models[KEY].canary.tests
+    assert [test.block[1].events for test in tests.values()] == expected
+
+
 def test_evidence_about_failures_alone_promotes_no_version():
     log = started()
     for number in range(300):

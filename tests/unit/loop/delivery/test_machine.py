@@ -143,6 +143,20 @@ def test_only_the_detectors_of_the_alarm_and_two_more_decide():
     assert not state.canary.tests
 
 
+@pytest.mark.parametrize(("errors", "ends"), [(True, []), (False, ["promoted"])])
+def test_no_version_is_promoted_if_the_detector_of_the_alarm_could_read_no_answer(errors, ends):
+    state = fresh()
+    delivery = Delivery(state, DIRECT)
+    delivery.progress(blessed(detectors=("toxicity",)), 0.0)
+    decisions = []
+    for second in range(400):
+        for detector in ("repetition", "toxicity"):
+            found = verdict(second, M1 if second % 2 else "b1", False, detector=detector)
+            found = msgspec.structs.replace(found, is_error=errors and detector == "toxicity")
+            decisions += delivery.verdict(found)
+    assert states(decisions) == ends
+
+
 def test_the_detectors_of_the_request_are_stored_until_the_version_is_blessed():
     state = fresh()
     delivery = Delivery(state, DIRECT)
