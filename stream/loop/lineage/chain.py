@@ -234,7 +234,9 @@ class _Builder:
             own_decision = [one for one in before if one.retraining_id == route.retraining_id]
             decision = next(reversed(own_decision or before), None)
             broken = ""
-            if route.by == _DELIVERY and percent > 0 and (decision is None or decision.state == "refused"):
+            chosen = version == route.challenger or self._promoted(version, route)
+            undecided = decision is None or decision.state == "refused"
+            if route.by == _DELIVERY and percent > 0 and chosen and undecided:
                 broken = "no gate decision" if decision is None else "the gate refused this version"
             self.edge(
                 version if decision is None else self.state(decision),
@@ -243,6 +245,12 @@ class _Builder:
                 broken or self._unannounced(route),
             )
         self._missing_routes(facts.models[version])
+
+    def _promoted(self, version: str, route: RouteRecord) -> bool:
+        """Return whether delivery promoted `version`; else an operator did, and delivery only keeps the champion."""
+        own = self._facts.models[version].retraining_id
+        states = [*self._facts.states(own), *self._facts.states(route.retraining_id)]
+        return any((one.state, one.by, one.model_version) == ("promoted", _DELIVERY, version) for one in states)
 
     def _unannounced(self, route: RouteRecord) -> str:
         """Return what is missing if delivery made the route without a state of its request, or ""."""

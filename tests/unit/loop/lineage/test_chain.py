@@ -302,6 +302,34 @@ def test_a_version_of_an_operator_shows_no_gate_of_another_version():
     assert good.broken == []
 
 
+def kept_champion(*more):
+    """Return the log of m_1, which an operator made the champion at once, and of a later canary of m_2; `more` is added."""
+    records = log()
+    for name in ("blessed", "canary", "route"):
+        del records[name]
+    return records | {
+        "override": RouteRecord(epoch=2, at=40.0, champion="m_1", weights={"m_1": 100}, by="ann", **BASE),
+        "canary of m_2": RetrainingRecord(
+            retraining_id="rt_2", state="canary", at=50.0, model_version="m_2", numbers={"epoch": 3.0},
+            by="delivery", reason="", **BASE,
+        ),
+        "route of m_2": RouteRecord(
+            epoch=3, at=50.0, champion="m_1", challenger="m_2", weights={"m_1": 95, "m_2": 5}, by="delivery",
+            retraining_id="rt_2", **BASE,
+        ),
+    } | {record.state: record for record in more}  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [[], [state("refused", 30.0, model_version="m_1")]])
+def test_delivery_may_keep_a_champion_that_an_operator_chose(more):
+    assert broken(kept_champion(*more)) == set()
+
+
+def test_a_champion_that_delivery_promoted_needs_a_decision_also_in_later_routes():
+    promoted = state("promoted", 45.0, model_version="m_1", numbers={"epoch": 2.0}, by="delivery")
+    assert broken(kept_champion(promoted)) == {("m_1", "route 3")}
+
+
 def test_the_route_of_another_tenant_with_the_same_epoch_is_not_in_the_chain():
     other = RouteRecord(epoch=2, at=41.0, tenant="elm", model="m", champion="m_9", weights={"m_9": 100}, by="delivery")
     records = log()
