@@ -111,7 +111,8 @@ class DeliverySettings(Section):
     """``[tenants."NAME".loop.delivery]``: shadow, canary, promotion and rollback of a blessed version."""
 
     shadow_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.1, description="share of the requests that the challenger also answers in shadow; 0: no shadow"
+        0.1,
+        description="share of the requests that the challenger also answers in shadow; 0: no shadow (not with `steps = [100]`)",
     )
     steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
         (5, 25, 100),
@@ -138,6 +139,14 @@ class DeliverySettings(Section):
         if list(value) != sorted(set(value)) or value[-1] != 100:
             raise ValueError("steps must rise and end with 100, such as [5, 25, 100]")
         return value
+
+    @model_validator(mode="after")
+    def _tested(self) -> Self:
+        if not self.shadow_share and len(self.steps) == 1:
+            raise ValueError(
+                "steps is [100], and shadow_share is 0, so nothing would test a version; set shadow_share, or add a step"
+            )
+        return self
 
 
 class LoopSettings(Section):

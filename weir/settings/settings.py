@@ -24,6 +24,7 @@ from stream.settings import (
     TenantSettings,
     WatchSettings,
     tenant_settings,
+    tenant_table,
 )
 from stream.wire import OWN_TENANT
 from weir.settings.secret_files import PREFIX, SUFFIX, read_files
@@ -211,6 +212,8 @@ class Settings(BaseSettings):
     @classmethod
     def _known_tenant_keys(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         _TENANTS.validate_python(value)
+        # Tables of several patterns can be valid alone, but not together.
+        _TENANTS.validate_python({name: tenant_table(value, name) for name in value})
         return value
 
     @field_validator("tenants")
