@@ -45,6 +45,7 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
     windows = max((alert.windows for alert in alerts), default=0)
     events = sum(alert.events for alert in alerts)
     keys, least = key_count(alerts)
+    in_progress = state.requests.in_progress(at)
     moved = settings.sentinels and any(alert.sentinels == _MOVED for alert in alerts)
     return [
         _agree(alerts, settings.agreeing_alerts),
@@ -64,8 +65,8 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
         _cool_down(state, at, settings.cool_down_seconds),
         Gate(
             name="in_flight",
-            passed=not state.requests.occupied(at),
-            reason=f"retraining in progress: has {state.requests.in_flight_id}, needs none",
+            passed=not in_progress,
+            reason=f"retraining in progress: has {in_progress}, needs none",
         ),
     ]
 

@@ -18,7 +18,7 @@ _ENDED = frozenset({"rejected", "refused", "failed", "expired", "promoted", "rol
 #: States of a request that a trainer or delivery works on. ``blessed`` is none of them, because delivery can be off; until delivery
 #: starts, the trainer's lease counts.
 _WORKING = frozenset({"dataset", "started", "progress", "trained", "shadow", "canary"})
-#: States of the delivery, which ends each request itself and needs no lease.
+#: States of the delivery, which ends each of its requests itself and needs no lease.
 _DELIVERED = frozenset({"shadow", "canary"})
 #: The end of an external trainer's run, which has no lease. Weir's own trainer goes on to the gate and the delivery.
 _COMPLETED = "completed"
@@ -102,18 +102,18 @@ def observe(alerts: AlertsHalf, event: Event, offset: int) -> bool:
 
 
 def _work(state: RequestsHalf, record: RetrainingRecord) -> None:
-    """Set the request in flight to that of `record`; without a lease of its own, a record keeps the lease before it."""
+    """Set the request in flight, or in delivery, to that of `record`; without a lease of its own, a record keeps the lease before it."""
+    if record.state in _DELIVERED:
+        state.delivered_id = record.retraining_id
+        return
     is_same = record.retraining_id == state.in_flight_id
     if is_same and record.epoch and record.epoch < state.epoch:
         return
-    # A request that was resumed after its end is in flight again, and the states of its delivery have no epoch.
-    if not is_same and record.epoch <= state.ended.get(record.retraining_id, -1):
+    if not is_same and record.epoch <= state.ended.get(record.retraining_id, -1):  # else it was resumed after its end
         return
     state.in_flight, state.in_flight_id = True, record.retraining_id
     state.epoch = record.epoch or (state.epoch if is_same else 0)
-    if record.state in _DELIVERED:
-        state.lease_until = None
-    elif record.lease_until is not None or not is_same:
+    if record.lease_until is not None or not is_same:
         state.lease_until = record.lease_until
 
 
@@ -126,6 +126,8 @@ def _end(state: RequestsHalf, record: RetrainingRecord) -> None:
         del state.ended[next(iter(state.ended))]
     if is_same:
         state.in_flight, state.in_flight_id, state.epoch, state.lease_until = False, "", 0, None
+    if record.retraining_id == state.delivered_id:
+        state.delivered_id = ""
 
 
 def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) -> FiringAlert:

@@ -71,8 +71,9 @@ class RequestsHalf(msgspec.Struct, kw_only=True, tag="retraining"):
     """The state from the retraining records up to `offset`; `requested` is the last request among them.
 
     `in_flight` is whether request `in_flight_id` was started and has not ended; its owner has it for `epoch` until
-    `lease_until` (event time), or without limit if `lease_until` is None. `ended` is {id of an ended request: epoch of
-    its end}. A request that nobody starts blocks other requests only during its cool-down.
+    `lease_until` (event time), or without limit if `lease_until` is None. `delivered_id` is the request in shadow or
+    canary, which can be another one. `ended` is {id of an ended request: epoch of its end}. A request that nobody starts
+    blocks other requests only during its cool-down.
     """
 
     version: int = _VERSION
@@ -83,10 +84,13 @@ class RequestsHalf(msgspec.Struct, kw_only=True, tag="retraining"):
     epoch: int = 0
     lease_until: float | None = None
     ended: dict[str, int] = {}
+    delivered_id: str = ""
 
-    def occupied(self, at: float) -> bool:
-        """Return whether a request is in flight at event time `at`; a request with an expired lease is not in flight."""
-        return self.in_flight and (self.lease_until is None or at < self.lease_until)
+    def in_progress(self, at: float) -> str:
+        """Return the id of a request in delivery or in flight at event time `at`, or ""; with an expired lease, it is not in flight."""
+        if self.delivered_id:
+            return self.delivered_id
+        return self.in_flight_id if self.in_flight and (self.lease_until is None or at < self.lease_until) else ""
 
 
 class ModelState(msgspec.Struct, kw_only=True):

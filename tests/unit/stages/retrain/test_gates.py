@@ -215,6 +215,7 @@ def progressed(run, *records):
 
 LEASE = {"epoch": 1, "lease_until": 200.0}
 EXPIRED = {"epoch": 1, "lease_until": 130.0}
+OTHER = {"retraining_id": "rt_other"}
 
 
 @pytest.mark.parametrize(
@@ -228,18 +229,29 @@ EXPIRED = {"epoch": 1, "lease_until": 130.0}
         [("started", LEASE), ("trained", {"epoch": 1}), ("blessed", {"epoch": 1})],
         [("started", EXPIRED), ("blessed", {}), ("shadow", {}), ("canary", {})],
         [("blessed", {"retraining_id": "rt_operator"}), ("shadow", {"retraining_id": "rt_operator"})],
-        [("started", {}), ("failed", {"retraining_id": "rt_other"})],
+        [("started", {}), ("failed", OTHER)],
         [
             ("started", LEASE),
             ("failed", {"epoch": 1}),
             ("started", {"epoch": 2, "lease_until": 200.0}),
         ],  # a resumed request
         [("started", LEASE), ("failed", {"epoch": 1}), ("started", EXPIRED | {"epoch": 2}), ("canary", {})],
+        [("canary", {}), ("started", OTHER | LEASE), ("failed", OTHER | {"epoch": 1})],
+        [("canary", {}), ("started", OTHER | EXPIRED)],
+        [("shadow", OTHER), ("started", LEASE), ("canary", OTHER), ("promoted", OTHER)],
+        [("started", {}), ("completed", {}), ("shadow", {})],  # a version of an external trainer
     ],
 )
 def test_a_request_in_progress_blocks_further_requests(records):
     record = progressed(Run(cool_down_seconds=0), *records)
     assert (record.state, refused(record)) == ("suppressed", ["in_flight"])
+
+
+def test_the_gate_names_the_request_in_delivery_while_another_request_is_trained():
+    run = Run(cool_down_seconds=0)
+    record = progressed(run, ("shadow", OTHER), ("started", LEASE))
+    assert record.reason == "retraining in progress: has rt_other, needs none"
+    assert run.state.requests.in_flight_id == run.state.requested.retraining_id
 
 
 @pytest.mark.parametrize(
@@ -253,6 +265,7 @@ def test_a_request_in_progress_blocks_further_requests(records):
         [("blessed", {"retraining_id": "rt_operator"})],  # `weir models promote`, and no delivery runs
         *([("started", LEASE), (end, {"epoch": 1})] for end in ("refused", "failed", "expired")),
         *([("started", LEASE), ("canary", {}), (end, {})] for end in ("promoted", "rolled_back")),
+        [("canary", {}), ("started", OTHER | LEASE), ("failed", OTHER | {"epoch": 1}), ("expired", {})],
         [("started", LEASE), ("failed", {"epoch": 1}), ("progress", LEASE)],  # a late record of an owner that died
     ],
 )
