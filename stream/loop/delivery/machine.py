@@ -1,8 +1,8 @@
 """Delivery without Kafka: decides which version of one (tenant, model) answers.
 
-none -> shadow -> canary, step by step -> promoted, or at any time rolled_back or expired. Each verdict on an answer of the
-challenger or of the concurrent champion updates a sequential test of its detector (stream/loop/sequential.py), whose
-evidence is valid after every event. `FAILURE` is treated as one more detector, which flags failed requests and empty answers:
+none -> shadow -> canary, step by step -> promoted, or at any time rolled_back or expired. Each verdict on the first answer of a
+conversation, by the challenger or by the concurrent champion, updates a sequential test of its detector (stream/loop/sequential.py),
+whose evidence is valid after every event. `FAILURE` is treated as one more detector, which flags failed requests and empty answers:
 
 - evidence of harm at ``rollback_alpha``, divided by the number of detectors that decide: roll back at once;
 - ``min_events`` verdicts in a step and no evidence of harm at ``alpha``: the next step;
