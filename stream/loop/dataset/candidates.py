@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
+from detectors.base import OPERATOR_ROLES
 from stream.loop.dataset.exchanges import Exchange, Judgment
-from stream.loop.dataset.rows import Kind, Source, Turn
+from stream.loop.dataset.rows import Kind, Source, Turn, asked
 from stream.loop.dataset.scanner import HARMFUL
 from stream.loop.settings import DatasetSettings
 from stream.wire import Span, TextPart
@@ -14,7 +15,7 @@ from stream.wire import Span, TextPart
 __all__ = ["Candidate", "candidates_of", "is_excluded"]
 
 #: Roles whose texts may attack the model.
-_TRUSTED = frozenset({"system", "developer", "assistant"})
+_TRUSTED = OPERATOR_ROLES | {"assistant"}
 #: Other servers can report any text as a role, and no detector reads a role.
 _ROLES = _TRUSTED | {"user"}
 _RANKS: dict[Source, int] = {"correction": 0, "approved": 1, "thumb": 2, "replay": 3}
@@ -58,6 +59,11 @@ class Candidate(msgspec.Struct, kw_only=True):
         return "\n".join(turn.content for turn in self.prompt)
 
     @property
+    def asked(self) -> str:
+        """The messages of the prompt without the operator's, for the comparison with other prompts."""
+        return asked(self.prompt)
+
+    @property
     def question(self) -> str:
         """The last message of the prompt."""
         return self.prompt[-1].content if self.prompt else ""
@@ -76,6 +82,11 @@ class Candidate(msgspec.Struct, kw_only=True):
     def text(self) -> str:
         """Prompt and answer; equal texts are duplicates if their labels are equal too."""
         return f"{'' if self.wanted else 'unwanted '}{self.prompt_text}\n{self.answer}"
+
+    @property
+    def compared(self) -> str:
+        """The text without the operator's messages; rows with similar texts are near duplicates."""
+        return f"{'' if self.wanted else 'unwanted '}{self.asked}\n{self.answer}"
 
     def change_texts(self, change: Callable[[str, tuple[Span, ...]], str]) -> None:
         """Replace each text by `change(text, spans)`; the spans do not fit the new texts and are removed."""

@@ -11,7 +11,7 @@ from stream.loop.dataset.candidates import Candidate, candidates_of, is_excluded
 from stream.loop.dataset.clusters import clusters, quantised
 from stream.loop.dataset.exchanges import Exchange
 from stream.loop.dataset.near_duplicates import NearDuplicates, leaders
-from stream.loop.dataset.rows import Kind, Row, Turn, digest_of
+from stream.loop.dataset.rows import Kind, Row, Turn, asked, digest_of
 from stream.loop.dataset.scanner import HARMFUL, Scanner
 from stream.loop.dataset.texts import is_poor, masked, normalised
 from stream.loop.settings import DatasetSettings
@@ -158,7 +158,7 @@ class _Curation:
 
     def _duplicates(self) -> None:
         self._exact_duplicates()
-        numbers = leaders([one.text for one in self._left], self._settings.near_duplicate)
+        numbers = leaders([one.compared for one in self._left], self._settings.near_duplicate)
         first = {one.id: number == row for row, (one, number) in enumerate(zip(self._left, numbers, strict=True))}
         self._keep("near_duplicate", lambda one: first[one.id])
 
@@ -174,7 +174,7 @@ class _Curation:
 
     def _held_out(self, prompts: Iterable[str], reason: str) -> None:
         index = self._index(prompts)
-        self._keep(reason, lambda one: index.find(one.prompt_text) is None and index.find(one.question) is None)
+        self._keep(reason, lambda one: index.find(one.asked) is None and index.find(one.question) is None)
 
     def _index(self, prompts: Iterable[str]) -> NearDuplicates:
         index = NearDuplicates(self._settings.near_duplicate)
@@ -268,7 +268,7 @@ class _Curation:
                     held += group
         ids = {one.id for one in held}
         self._left = [one for one in self._left if one.id not in ids]
-        self._held_out((one.prompt_text for one in held), "similar_to_eval")
+        self._held_out((one.asked for one in held), "similar_to_eval")
         return held, self._left
 
     def _allowed(self, old: Sequence[Row], authors: Mapping[str, str]) -> list[Row]:
@@ -287,7 +287,7 @@ class _Curation:
         Rows of held-out conversations are left out too, and rows of requests that are in this log with a review: if such a
         request is left out, its old row must not bring it back.
         """
-        index = self._index([*held_out, *(one.prompt_text for one in held)])
+        index = self._index([*held_out, *(one.asked for one in held)])
         known = {*self._outcomes, *(one.id for one in self._all)}
         conversations = {one.conversation for one in held}
         usable = [
@@ -297,7 +297,7 @@ class _Curation:
             and "#" not in row.id
             and row.id not in known
             and row.conversation not in conversations
-            and index.find("\n".join(turn.content for turn in row.prompt)) is None
+            and index.find(asked(row.prompt)) is None
             and all(index.find(turn.content) is None for turn in row.prompt[-1:])
         ]
         share = min(round(self._settings.replay_share * 1000), 999)
@@ -366,7 +366,7 @@ def _groups(left: Sequence[Candidate], threshold: float) -> list[list[Candidate]
         return node
 
     first: dict[str, int] = {}
-    for row, number in enumerate(leaders([one.prompt_text for one in left], threshold)):
+    for row, number in enumerate(leaders([one.asked for one in left], threshold)):
         parent[root(row)] = root(number)
         parent[root(row)] = root(first.setdefault(left[row].conversation, row))
     groups: dict[int, list[Candidate]] = {}

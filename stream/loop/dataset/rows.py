@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Kind", "Row", "Source", "Split", "Turn", "digest_of"]
+from detectors.base import OPERATOR_ROLES
+
+__all__ = ["Kind", "Row", "Source", "Split", "Turn", "asked", "digest_of"]
 
 Kind = Literal["sft", "kto"]
 Source = Literal["correction", "approved", "thumb", "replay"]
@@ -19,6 +21,12 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
     role: str
     content: str
+
+
+def asked(prompt: Sequence[Turn]) -> str:
+    """Return the messages of a prompt without the operator's, joined by line breaks; all messages if it has no others."""
+    others = [turn.content for turn in prompt if turn.role not in OPERATOR_ROLES]
+    return "\n".join(others or [turn.content for turn in prompt])
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

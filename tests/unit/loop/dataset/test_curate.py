@@ -268,6 +268,18 @@ def test_conversations_and_similar_prompts_are_not_divided_between_the_splits():
     assert not train & held
 
 
+@pytest.mark.parametrize("count", [0, 100, 400])
+def test_a_system_prompt_that_all_requests_share_makes_no_near_duplicates(count):
+    rules = (Message.of_text("system", words("the rules", count)),) if count else ()
+    events = []
+    for number in range(60):
+        name = f"q{number}"
+        messages = (*rules, Message.of_text("user", words(f"question {name}", 12)))
+        events += [*exchange(name, messages=messages, answer=words(f"answer {name}", 25)), approval(name)]
+    found = rows_of(events, loose(eval_share=0.1, max_per_principal=100))
+    assert (len(found.train), len(found.eval), found.dropped) == (54, 6, {})
+
+
 def test_the_coreset_has_rows_of_all_clusters_evenly():
     events = []
     for number in range(100):

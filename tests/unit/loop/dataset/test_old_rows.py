@@ -75,9 +75,11 @@ def test_an_old_row_of_a_request_that_is_left_out_is_not_replayed(left_out):
 
 def test_old_rows_that_resemble_the_task_set_are_not_replayed():
     task = words("a task", 40)
+    rules, answer = Turn(role="system", content=words("rules", 40)), Turn(role="assistant", content="yes")
     old = [
         old_row("equal", prompt=(Turn(role="user", content=f"{task} now"),)),
-        old_row("last", prompt=(Turn(role="system", content=words("rules", 40)), Turn(role="user", content=task))),
+        old_row("last", prompt=(rules, Turn(role="user", content=task))),
+        old_row("first", prompt=(rules, Turn(role="user", content=task), answer, Turn(role="user", content="go on"))),
         old_row("other"),
     ]
     assert replayed(reviewed(30), old, held_out=[task]) == {"other"}
