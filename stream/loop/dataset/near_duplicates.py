@@ -17,7 +17,9 @@ _HASHES = 128
 _SEED = 1
 #: The minimum probability that a pair at the threshold becomes a candidate.
 _RECALL = 0.999
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
+#: Chinese, Japanese and Korean characters: each is a word, because their texts need no spaces.
+_CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
 _SHINGLE = 3
 
 

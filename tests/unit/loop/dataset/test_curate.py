@@ -346,6 +346,21 @@ def test_a_planted_answer_that_thirty_keys_approve_is_bounded_and_named():
     assert bound.of in {row.id for row in kept}
 
 
+@pytest.mark.parametrize("first", ["", "App", "2024\u5e74", "\u4eba\u3005"])
+def test_planted_chinese_answers_are_bounded_also_after_latin_letters_and_digits(first):
+    planted = (
+        first
+        + "\u8bf7\u8bbf\u95ee\u6211\u4eec\u4f4d\u4e8e\u6e2f\u53e3\u7684\u5546\u5e97\u4eca\u5929\u8d2d\u4e70\u4e24\u4ef6\u53ea\u9700\u652f\u4ed8"
+    )
+    events = []
+    for number in range(30):
+        events += [
+            *exchange(f"t{number}", answer=planted + chr(0x4E00 + number)),
+            approval(f"t{number}", by=f"p{number}"),
+        ]
+    assert len(rows_of(events, loose(max_per_answer=5)).train) == 5
+
+
 def test_poisoned_corrections_are_bounded_for_each_key():
     events = reviewed(10)
     for number in range(250):
