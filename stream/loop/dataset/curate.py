@@ -105,6 +105,8 @@ class _Curation:
         # In the order of a hash, which clients cannot choose.
         self._left = sorted(found, key=lambda one: (one.rank, _hash(one.id)))
         self._all = list(self._left)
+        if held_out:  # before placeholders replace words of the prompts
+            self._held_out(held_out, "held_out")
         self._clean()
         self._texts()
         self._duplicates()
@@ -174,7 +176,7 @@ class _Curation:
 
     def _held_out(self, prompts: Iterable[str], reason: str) -> None:
         index = self._index(prompts)
-        self._keep(reason, lambda one: index.find(one.asked) is None and index.find(one.question) is None)
+        self._keep(reason, lambda one: all(index.find(normalised(text)) is None for text in (one.asked, one.question)))
 
     def _index(self, prompts: Iterable[str]) -> NearDuplicates:
         index = NearDuplicates(self._settings.near_duplicate)
@@ -284,10 +286,16 @@ class _Curation:
     def _replayed(self, old: Sequence[Row], held: Sequence[Candidate], held_out: Sequence[str], new: int) -> list[Row]:
         """Return the old rows to add: a share of the result, without those that resemble a held-out row or prompt.
 
-        Rows of held-out conversations are left out too, and rows of requests that are in this log with a review: if such a
+        Old rows can have placeholders for personal data, so they are also compared with the masked prompts. Rows of
+        held-out conversations are left out too, and rows of requests that are in this log with a review: if such a
         request is left out, its old row must not bring it back.
         """
-        index = self._index([*held_out, *(one.asked for one in held)])
+        if not old:
+            return []
+        hidden = [
+            masked(text, spans or ()) for text, spans in zip(held_out, self._scanner.personal(held_out), strict=True)
+        ]
+        index = self._index([*held_out, *hidden, *(one.asked for one in held)])
         known = {*self._outcomes, *(one.id for one in self._all)}
         conversations = {one.conversation for one in held}
         usable = [

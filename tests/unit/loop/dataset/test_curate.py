@@ -255,6 +255,13 @@ def test_texts_that_resemble_the_task_set_are_left_out():
     assert ([row.id for row in found.train], found.dropped) == (["b"], {"held_out": 1})
 
 
+def test_a_prompt_of_the_task_set_is_left_out_also_if_masking_would_change_it():
+    task = "What is the capital of France?"
+    events = [*exchange("q", prompt=task), approval("q"), verdict("q", "pii", spans=[(23, 29, "LOCATION")])]
+    found = rows_of(events, held_out=[task])
+    assert (found.train, found.dropped) == ((), {"held_out": 1})
+
+
 def test_conversations_and_similar_prompts_are_not_divided_between_the_splits():
     events, text = [], words("a shared prompt", 40)
     for number in range(60):

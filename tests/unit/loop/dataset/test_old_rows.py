@@ -85,6 +85,12 @@ def test_old_rows_that_resemble_the_task_set_are_not_replayed():
     assert replayed(reviewed(30), old, held_out=[task]) == {"other"}
 
 
+def test_an_old_row_with_placeholders_is_compared_with_the_masked_task_set():
+    text = "write to {} about the delivery of my order today please"
+    old = [old_row("masked", prompt=(Turn(role="user", content=text.format("<EMAIL_ADDRESS>")),)), old_row("other")]
+    assert replayed(reviewed(30), old, held_out=[text.format("ada@example.org")]) == {"other"}
+
+
 def test_a_conversation_is_not_divided_between_old_rows_and_the_held_out_rows():
     held = rows_of(reviewed(30), loose(eval_share=0.2, max_per_principal=100)).eval[0]
     old = [old_row("old", conversation=held.conversation), old_row("other")]
