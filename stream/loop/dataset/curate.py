@@ -181,7 +181,7 @@ class _Curation:
     def _index(self, prompts: Iterable[str]) -> NearDuplicates:
         index = NearDuplicates(self._settings.near_duplicate)
         for number, prompt in enumerate(sorted(set(prompts))):
-            index.add(number, normalised(prompt))
+            index.insert(number, normalised(prompt))
         return index
 
     def _bound_answers(self) -> None:

@@ -58,9 +58,17 @@ class NearDuplicates:
         hashed = self._hash(shingles)
         found = self._find(shingles, hashed)
         if found is None:
-            self._index.insert(len(self._known), hashed)
-            self._known.append((number, shingles))
+            self._insert(number, shingles, hashed)
         return found
+
+    def insert(self, number: int, text: str) -> None:
+        """Add `text` as `number`, also if an added text is similar: a third text can be similar to this one only."""
+        shingles = _word_triples(text)
+        self._insert(number, shingles, self._hash(shingles))
+
+    def _insert(self, number: int, shingles: frozenset[str], hashed: "MinHash") -> None:
+        self._index.insert(len(self._known), hashed)
+        self._known.append((number, shingles))
 
     def _find(self, shingles: frozenset[str], hashed: "MinHash") -> int | None:
         for key in sorted(self._index.query(hashed)):
