@@ -41,9 +41,14 @@ def state_event(work: Work, state: str, at: float, *, number: int = 0, **fields:
     )
 
 
-def model_event(home: Path, manifest: VersionManifest) -> Event:
-    """Return the event of a version in the stack's home, at the present time."""
+def model_event(home: Path, manifest: VersionManifest, retraining_id: str = "") -> Event:
+    """Return the event of a version in the stack's home, at the present time.
+
+    `retraining_id` is the request that the version is for; the request in the manifest is the first for which these weights
+    were made.
+    """
     job, folder, at = manifest.job, VersionFolder.of(home, manifest.version), time.time()
+    retraining_id = retraining_id or job.retraining_id
     record = ModelRecord(
         tenant=job.tenant,
         model=job.model,
@@ -55,7 +60,7 @@ def model_event(home: Path, manifest: VersionManifest) -> Event:
         adapter_digest=manifest.adapter_digest,
         weights_digest=manifest.weights_digest,
         dataset_digest=job.dataset_digest,
-        retraining_id=job.retraining_id,
+        retraining_id=retraining_id,
         uri=folder.path.absolute().as_uri(),
         metrics=manifest.numbers,
         card=folder.card.read_text(encoding="utf-8"),
@@ -67,6 +72,6 @@ def model_event(home: Path, manifest: VersionManifest) -> Event:
         time=at,
         data=record,
         subject=manifest.version,
-        causationid=job.retraining_id,
+        causationid=retraining_id,
         partitionkey=version_key(job.tenant, job.model, manifest.version),
     )

@@ -26,7 +26,7 @@ from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.records import state_event
 from stream.loop.training.run import Run
 from stream.settings import KafkaSettings
-from stream.wire import Event, RetrainingRecord, encode
+from stream.wire import Event, ModelRecord, RetrainingRecord, encode
 from weir.cli.train_version import train
 
 REQUEST = RetrainingRecord(retraining_id="rt_1", state="requested", tenant="acme", model="m", at=1.0, reason="")
@@ -77,6 +77,21 @@ async def test_a_version_that_was_trained_on_another_dataset_is_not_evaluated(ho
     work = _with_dataset(WORK, find_dataset(home, digest))
     await Run(setup, work, publish, TrainerMetrics(CollectorRegistry())).run()
     assert found == states
+
+
+async def test_a_run_with_a_version_of_another_request_publishes_the_version_for_its_own_request(home):
+    folder = VersionFolder.of(home, "m_1")
+    version = msgspec.json.decode(folder.manifest.read_bytes(), type=VersionManifest)
+    other = msgspec.structs.replace(version, job=msgspec.structs.replace(version.job, retraining_id="rt_0"))
+    folder.manifest.write_bytes(msgspec.json.encode(other))
+    found = []
+
+    async def publish(event):
+        if isinstance(event.data, ModelRecord):
+            found.append((event.data.version, event.data.retraining_id, event.causationid))
+
+    await Run(setup_of(home, home), WORK, publish, TrainerMetrics(CollectorRegistry())).run()
+    assert found == [("m_1", "rt_1", "rt_1")]
 
 
 async def test_a_version_without_a_request_does_not_name_the_request_of_its_dataset(home, monkeypatch):

@@ -18,6 +18,7 @@ from stream.loop.training.base_model import linear_modules, load_base
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import RayCluster, VersionFolder
 from stream.loop.training.manifest import read_version
+from stream.loop.training.records import model_event
 from stream.loop.training.signing import ensure_keys, verify_version
 from stream.loop.training.version import draft_of, make_version
 
@@ -96,6 +97,14 @@ def test_a_version_is_created_once(base, adapter, home):
     signature = VersionFolder.of(home, first.version).signature.read_bytes()
     assert make_version(tiny_job(base, home), home, adapter, NUMBERS | {"seconds": 9.0}) == first
     assert VersionFolder.of(home, first.version).signature.read_bytes() == signature
+
+
+def test_the_event_of_weights_that_were_made_before_names_the_request_of_the_run(base, adapter, home):
+    make_version(tiny_job(base, home), home, adapter, NUMBERS)
+    again = make_version(tiny_job(base, home, retraining_id="rt_1"), home, adapter, NUMBERS)
+    for given, named in (("rt_1", "rt_1"), ("", "")):
+        event = model_event(home, again, given)
+        assert (event.data.retraining_id, event.causationid) == (named, named)
 
 
 @pytest.mark.parametrize(("field", "value"), [("tenant", "beta"), ("model", "n")])
