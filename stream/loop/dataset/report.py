@@ -46,7 +46,9 @@ def report(manifest: Manifest, facts: Sequence[Facts]) -> str:
     """Return the report: lengths, languages, a map of the clusters before and after, and the counts by reason."""
     kept = [one for one in facts if one.outcome in _KEPT]
     duplicates = Counter(one.outcome for one in facts if "duplicate" in one.outcome or "similar" in one.outcome)
-    reviewed = manifest.counts.train + manifest.counts.eval + sum(manifest.counts.dropped.values())
+    # Augmentation adds one copy of each new row.
+    copies = 0 if manifest.settings["augment"] == "none" else sum(one.outcome == "train" for one in facts)
+    reviewed = manifest.counts.train - copies + manifest.counts.eval + sum(manifest.counts.dropped.values())
     summary = (
         f"<p>Model <code>{escape(manifest.model)}</code>, tenant <code>{escape(manifest.tenant)}</code>, digest"
         f" <code>{manifest.digest}</code>. {count_text(manifest.counts.train, 'row')} to train on (old and augmented rows included),"

@@ -161,6 +161,13 @@ def test_the_description_is_croissant_and_reads_the_rows(tmp_path, monkeypatch):
     assert ids == [row.id for row in curated.train]
 
 
+@pytest.mark.parametrize("augment", ["none", "lower"])
+def test_the_report_does_not_count_copies_of_augmentation_as_reviewed_requests(tmp_path, augment):
+    folder, curated = written(tmp_path, count=10, augment=augment)
+    assert any("#" in row.id for row in curated.train) == (augment == "lower")
+    assert "Reviewed requests and old rows: 12." in (folder / "report.html").read_text()
+
+
 def test_the_report_shows_the_clusters_before_and_after(tmp_path):
     folder, curated = written(tmp_path, max_examples=6)
     text = (folder / "report.html").read_text()
