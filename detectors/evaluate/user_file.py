@@ -32,6 +32,7 @@ FIELDS = {
     "type": ("type", "entity_type", "label"),
 }
 SHOWN = 8
+_QUOTES = 'write a field that begins with a double quote in double quotes, and each double quote inside it twice ("")'
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,16 +100,23 @@ def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 
 def _table(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, Any]]:
     csv.field_size_limit(1 << 24)
+    number = 0
     try:
-        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 1):
+        for number, row in enumerate(
+            csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
+        ):
             if None in row:
                 raise DataError(
                     f"{path}: row {number} has {len(row) - 1 + len(row[None])} fields, the header {len(row) - 1}: write a "
                     f"field that contains {delimiter!r} in double quotes"
                 )
+            if delimiter == "\t" and any("\t" in field and "\n" in field for field in row.values() if field):
+                raise DataError(
+                    f"{path}: row {number} has a field with a tab and a line break, so a double quote probably begins a text: {_QUOTES}"
+                )
             yield number, row
     except csv.Error as error:
-        raise DataError(f"{path} is not CSV: {error}") from error
+        raise DataError(f"{path}: row {number + 1} is not CSV ({error}): {_QUOTES}") from error
 
 
 def _split_of(path: Path, splits: dict[str, Any], name: str) -> Any:
