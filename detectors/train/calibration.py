@@ -97,7 +97,9 @@ def calibrate(data: Path, out: Path, seed: int, *, log: Log) -> None:
     conflict = fit_conflict(injection, held, seed)
     log(f"requests for a secret: slopes and shift {conflict.round(3).tolist()}")
     constants = {"calibration": np.array(found, np.float32), "conflict": conflict.astype(np.float32)}
-    save_file({**load_file(out), **constants}, out)
+    partial = out.with_suffix(".partial")
+    save_file({**load_file(out), **constants}, partial)
+    partial.replace(out)
 
 
 def balanced(examples: Sequence[Example], labels: Floats) -> Floats:

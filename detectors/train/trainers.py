@@ -16,7 +16,7 @@ from detectors.evaluate.public_sets import FILES
 from detectors.evaluate.readers import CLINC, HALUEVAL
 from detectors.models.multitask import TASKS
 from detectors.toml_files import read_toml
-from detectors.train import encoder_trainer
+from detectors.train import calibration, encoder_trainer
 from detectors.train.averaged_training import Log
 from detectors.train.entity_texts import SOURCES
 from detectors.train.real_texts import REAL_FILES
@@ -55,7 +55,11 @@ class Trainer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _encoder(data: Path, out: Path, seed: int, share: float, log: Log) -> None:
-    encoder_trainer.train(data, out, seed, steps=max(1, round(encoder_trainer.STEPS * share)), log=log)
+    # A run that was interrupted during the calibration has complete weights and no checkpoint.
+    if not out.exists() or out.with_suffix(".checkpoint.safetensors").exists():
+        encoder_trainer.train(data, out, seed, steps=max(1, round(encoder_trainer.STEPS * share)), log=log)
+    log("calibrating the scores")
+    calibration.calibrate(data, out, seed, log=log)
 
 
 def _pii(data: Path, out: Path, seed: int, share: float, log: Log) -> None:

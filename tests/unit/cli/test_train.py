@@ -14,6 +14,7 @@ from support.cases import cases
 from detectors.errors import WeightsError
 from detectors.evaluate.provenance import data_files
 from detectors.registry import create_text
+from detectors.train import calibration, encoder_trainer
 from detectors.train.real_texts import planted_examples, real_examples
 from detectors.train.trainers import TRAINERS, CardText, Trainer
 from weir.cli import main
@@ -138,6 +139,24 @@ def test_an_error_is_one_line_with_the_remedy(tmp_path, data, arguments, message
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(content)
     weir(*arguments, code=1, error=message)
+
+
+def test_the_scores_of_an_encoder_are_calibrated_after_the_training_also_in_a_run_that_ended_between(
+    tmp_path, monkeypatch
+):
+    done = []
+
+    def calibrate(*_, **__):
+        done.append("calibrated")
+        if len(done) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(encoder_trainer, "train", lambda _data, out, *_, **__: done.append("trained") or out.touch())
+    monkeypatch.setattr(calibration, "calibrate", calibrate)
+    with pytest.raises(KeyboardInterrupt):
+        TRAINERS["injection"].train(tmp_path, tmp_path / "encoder.safetensors", 0, 1.0, print)
+    TRAINERS["injection"].train(tmp_path, tmp_path / "encoder.safetensors", 0, 1.0, print)
+    assert done == ["trained", "calibrated", "calibrated"]
 
 
 def test_an_encoder_runs_own_weights_and_its_version_has_their_digest(tmp_path):
