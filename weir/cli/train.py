@@ -23,7 +23,11 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for weights and model card; default: trained/NAME.")
 @click.option(
-    "--seed", type=WholeRange(0), default=0, show_default=True, help="Seed of samples, order and initial weights."
+    "--seed",
+    type=WholeRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of order, mixture and initial weights; the splits stay the same.",
 )
 @click.option(
     "--share",

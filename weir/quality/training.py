@@ -11,7 +11,7 @@ import numpy as np
 
 from detectors.errors import DataError
 from detectors.evaluate.cases.synthetic import synthetic_sets
-from detectors.evaluate.datasets import ALL_SOURCES, load_datasets
+from detectors.evaluate.datasets import ALL_SOURCES, SHIPPED_SEED, load_datasets
 from detectors.evaluate.progress import Progress
 from detectors.evaluate.provenance import DataFile, data_files, machine, versions
 from detectors.evaluate.scoring import inputs_of, score_all
@@ -90,7 +90,7 @@ def train(options: TrainingOptions, log: Log, progress: Progress) -> TrainingRes
             data=options.data,
             limit=options.limit,
             cost=False,
-            split=("test", options.seed),
+            split=("test", SHIPPED_SEED),
             options=chosen,
         ),
         progress,
@@ -167,7 +167,7 @@ def _thresholds(
     names = [name for name in chosen if name in TASKS]
     if not names:
         return {}
-    split = ("tune", options.seed)
+    split = ("tune", SHIPPED_SEED)
     sets = load_datasets(options.data, names, options.limit, 0, split, load_examples=load_examples).sets
     if not sets:
         return {}

@@ -11,13 +11,15 @@ from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
 from support.cases import cases
 
-from detectors.errors import WeightsError
+from detectors.errors import DataError, WeightsError
+from detectors.evaluate.datasets import SHIPPED_SEED
 from detectors.evaluate.provenance import data_files
 from detectors.registry import create_text
 from detectors.train import calibration, encoder_trainer
 from detectors.train.real_texts import planted_examples, real_examples
 from detectors.train.trainers import TRAINERS, CardText, Trainer
 from weir.cli import main
+from weir.quality import training
 
 CASES = cases(__file__)
 
@@ -99,6 +101,19 @@ def test_a_share_shortens_the_run_and_a_resumed_run_keeps_it(data):
     weir("length", "--data", "data", "--resume", code=1, error="a run with share 0.5, not 1.0")
     weir("length", "--data", "data", "--share", "0.5", "--resume", error="share 0.5")
     weir("length", "--data", "data", "--share", "0", code=2, error="0<x<=1")
+
+
+def test_the_metrics_of_each_seed_are_of_texts_that_no_shipped_model_learned(data, monkeypatch):
+    """The encoder's scores also come from the shipped linear model, which learned all other texts than those of these splits."""
+    splits = []
+
+    def run_evaluation(options, _progress):
+        splits.append(options.split)
+        raise DataError("enough")
+
+    monkeypatch.setattr(training, "run_evaluation", run_evaluation)
+    weir("length", "--data", "data", "--seed", "7", code=1, error="enough")
+    assert splits == [("test", SHIPPED_SEED)]
 
 
 def test_an_interrupted_run_resumes_from_its_checkpoint_if_nothing_changed(tmp_path, data):

@@ -8,14 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from detectors.evaluate.datasets import SHIPPED_SEED
 from detectors.evaluate.examples import Example, labels
 from detectors.models.backbone import compiled
 from detectors.models.minilm import load_tokenizer
 from detectors.models.multitask import load_multitask, log_odds
 from detectors.models.token_windows import CLS, SEP
 from detectors.models.weight_files import ENCODER, WeightFile
+from detectors.train import calibration, exit_trainer, linear_trainer, teacher
 from detectors.train import encoder_trainer as encoder
-from detectors.train import exit_trainer, linear_trainer, teacher
 from detectors.train.__main__ import main
 from detectors.train.lowrank import KEPT, factors
 from detectors.train.soup import interpolate
@@ -81,6 +82,16 @@ def test_an_interrupted_run_resumes_and_a_new_run_starts_from_its_weights(tmp_pa
     after = odds(further, texts)
     gap = after[:8, 0].mean() - after[8:16, 0].mean()
     assert gap > before[:8, 0].mean() - before[8:16, 0].mean() + 0.1
+
+
+@pytest.mark.usefixtures("shallow")
+def test_a_run_with_another_seed_reads_the_texts_and_splits_of_the_shipped_linear_model(tmp_path, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(encoder, "load_examples", lambda _, seed: seeds.append(seed) or TEXTS)
+    encoder.train(tmp_path, tmp_path / "out.safetensors", 7, steps=1, log=print)
+    monkeypatch.setattr(calibration, "load_examples", lambda _, seed: seeds.append(seed) or TEXTS)
+    calibration.held_out(tmp_path, 7)
+    assert seeds == [SHIPPED_SEED] * 2
 
 
 @pytest.mark.usefixtures("shallow")
