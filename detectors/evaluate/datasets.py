@@ -31,6 +31,7 @@ __all__ = [
     "PRESIDIO",
     "READERS",
     "SHIPPED_SEED",
+    "UNTRAINED",
     "Datasets",
     "ExampleLoader",
     "load_datasets",

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from detectors.evaluate.datasets import UNTRAINED
 from detectors.evaluate.provenance import DataFile
 from detectors.train.trainers import Trainer
 
@@ -91,7 +92,9 @@ def _figures(result: TrainingResult) -> Iterator[str]:
         yield from _table(COLUMNS, [one for one in row["sets"] if "positive" in one])
         yield from _table(SPANS, [{**one, **one["characters"]} for one in row["sets"] if "characters" in one])
         for one in row["ordinary"]:
-            yield f"- ordinary prompts, {one['source']}: {one['flagged']} of {one['texts']} flagged"
+            learned = row["detector"] == "pii" and one["source"] != UNTRAINED
+            note = "; some were trained on as texts without personal data" if learned else ""
+            yield f"- ordinary prompts, {one['source']}: {one['flagged']} of {one['texts']} flagged{note}"
         yield ""
 
 

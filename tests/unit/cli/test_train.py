@@ -14,6 +14,7 @@ from support.cases import cases
 from detectors.errors import DataError, WeightsError
 from detectors.evaluate.datasets import SHIPPED_SEED
 from detectors.evaluate.provenance import data_files
+from detectors.evaluate.readers import HALUEVAL, MTBENCH
 from detectors.registry import create_text
 from detectors.train import calibration, encoder_trainer
 from detectors.train.real_texts import planted_examples, real_examples
@@ -101,6 +102,18 @@ def test_a_share_shortens_the_run_and_a_resumed_run_keeps_it(data):
     weir("length", "--data", "data", "--resume", code=1, error="a run with share 0.5, not 1.0")
     weir("length", "--data", "data", "--share", "0.5", "--resume", error="share 0.5")
     weir("length", "--data", "data", "--share", "0", code=2, error="0<x<=1")
+
+
+def test_the_card_of_pii_names_the_ordinary_prompts_that_can_be_training_texts(tmp_path, data):
+    (data / HALUEVAL).parent.mkdir()
+    row = {"user_query": "How long is the Nile?", "chatgpt_response": "6,650 km."}
+    (data / HALUEVAL).write_bytes(gzip.compress(json.dumps(row).encode()))
+    (data / MTBENCH).parent.mkdir()
+    (data / MTBENCH).write_text(json.dumps({"turns": ["Write a poem."]}))
+    weir("length", "--data", "data")
+    card = (tmp_path / "trained/length/MODEL_CARD.md").read_text()
+    assert "halueval_question: 0 of 1 flagged; some were trained on as texts without personal data\n" in card
+    assert "mtbench: 0 of 1 flagged\n" in card
 
 
 def test_the_metrics_of_each_seed_are_of_texts_that_no_shipped_model_learned(data, monkeypatch):
