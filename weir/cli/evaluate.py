@@ -14,6 +14,7 @@ __all__ = ["evaluate"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_COLUMNS = "text=text,label=label"
 
 
 @click.command("eval")
@@ -24,16 +25,21 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     metavar="PATH",
     help="One labelled file: .csv, .tsv, .json, .jsonl, or with .gz; or the folder of a Hugging Face data set.",
 )
-@click.option("--split", default="", metavar="NAME", help="For a folder: its split; default: test, else the first.")
+@click.option(
+    "--split", default="", metavar="NAME", help="For a folder in --file: its split; default: test, else the first."
+)
 @click.option(
     "--columns",
-    default="text=text,label=label",
+    default=_COLUMNS,
     show_default=True,
     metavar="ROLE=COLUMN,…",
     help="For --file: text, prompt, label or spans, functionality, type.",
 )
 @click.option(
-    "--positive", multiple=True, metavar="LABEL", help="A label that should be flagged; default: 1, true, yes."
+    "--positive",
+    multiple=True,
+    metavar="LABEL",
+    help="For --file: a label that should be flagged; default: 1, true, yes; repeatable.",
 )
 @click.option("--detector", "names", multiple=True, metavar="NAME", help="Only this detector; repeatable.")
 @click.option(
@@ -93,6 +99,16 @@ def evaluate(
       weir eval --file marked.jsonl --columns text=text,spans=spans
       weir eval --file ../hf/my-set --split validation --detector injection
     """
+    given = {
+        "--split": split,
+        "--positive": next(iter(positive), ""),
+        "--columns": columns if columns != _COLUMNS else "",
+    }
+    for option, value in given.items():
+        if file is None and value:
+            raise SettingsError(
+                f"{option} {value} is for --file; --data measures the test split by its own labels: leave {option} out"
+            )
     if file is not None and not file.exists():
         raise SettingsError(f"--file {file} does not exist; correct the path")
     if json_file is not None and not json_file.parent.is_dir():
