@@ -126,3 +126,31 @@ def test_a_verdict_that_replaces_an_error_resolves_the_alert(traffic):
     last = request(f"r{traffic.number:04}", traffic.now, owed=DETECTORS)
     traffic.ledger.apply(traffic.log.verdicts(verdict(last, "pii", version="2")))
     assert traffic.decide() == [("silence", PII, "resolved")]
+
+
+def two_partitions(ledger, count, label):
+    """Store `count` requests in each of two partitions; `label(number, partition)` is the label of pii's verdict."""
+    log = Log()
+    for n in range(1, count + 1):
+        for p in (0, 1):
+            event = request(f"r{n:02}-{p}", 5.0 * n, owed=("pii",))
+            verdicts = [verdict(event, "pii", label=label(n, p))] if label(n, p) else []
+            ledger.apply(log.inference(event, tick(5.0 * n), partition=p))
+            ledger.apply(log.verdicts(*verdicts, forwarded({"s1": 5.0 * n + 1}, partition=p), partition=p))
+
+
+@pytest.mark.parametrize("good", [0, 1])
+def test_an_answer_in_any_partition_is_an_answer(good):
+    with MemoryLedger(partitions=2) as ledger:
+        two_partitions(ledger, 40, lambda n, p: "ok" if p == good or n == 1 else "error")
+        assert states(ledger.decide(3)) == []
+
+
+@pytest.mark.parametrize(("label", "counts"), [("error", "26 errors, 0 missing"), (None, "0 errors, 26 missing")])
+def test_unanswered_events_of_all_partitions_are_counted_oldest_first(label, counts):
+    with MemoryLedger(partitions=2) as ledger:
+        two_partitions(ledger, 14, lambda n, _p: "ok" if n == 1 else label)
+        ledger.decide(3)
+        (fired,) = ledger.alerts("silence")
+    assert ("last 26 " in fired.summary, counts in fired.summary) == (True, True), fired.summary
+    assert (fired.evidence[:3], fired.evidence_total) == (("r02-0", "r02-1", "r03-0"), 26)

@@ -9,7 +9,7 @@ from support.ledger_store import MemoryLedger
 
 from stream.ledger.alerts.ledger_alerts import decide
 from stream.ledger.alerts.observations import Observation
-from stream.ledger.coverage import MissingVerdicts
+from stream.ledger.coverage import MissingVerdicts, coverage_hours
 from stream.ledger.decisions import Decisions, OutgoingAlert, is_own
 from stream.ledger.detector_health import Unanswered
 from stream.ledger.shard import Shard
@@ -73,6 +73,23 @@ def test_verdicts_that_kafka_deleted_before_a_rebuild_are_neither_missing_nor_la
         total = ledger.store.coverage().total
     assert (alert.detector, alert.evidence) == ("coverage", ("r399",))
     assert (total.settled, total.missing, total.owed) == (184, 1, 185)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_missing_verdicts_of_all_partitions_are_one_alert_with_the_oldest_requests_first(first):
+    log = Log()
+    with MemoryLedger(partitions=2) as ledger:
+        for p, times in ((first, (40.0, 50.0, 80.0)), (1 - first, (10.0, 20.0, 30.0, 70.0))):
+            events = [request(f"m{time:.0f}", time, owed=("pii",)) for time in times]
+            ledger.apply(log.inference(*events, tick(90.0), partition=p))
+            ledger.apply(log.verdicts(forwarded({"s1": 60.0}, partition=p), partition=p))
+        (alert,) = ledger.decide()
+        coverage = ledger.store.coverage()
+        (hour,) = coverage_hours([shard.database for shard in ledger.store.shards.values()])
+    assert (alert.detector, alert.evidence) == ("coverage", ("m10", "m20", "m30", "m40", "m50"))
+    assert (alert.evidence_total, "pii 5" in alert.summary) == (5, True), alert.summary
+    assert (coverage.total.missing, coverage.total.pending, coverage.oldest_pending_time) == (5, 2, 70.0)
+    assert (hour.owed, hour.missing) == (7, 5)
 
 
 def test_lag_fires_above_its_bound_is_published_again_when_it_doubles_and_resolves_at_half():
