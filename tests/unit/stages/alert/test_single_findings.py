@@ -1,4 +1,5 @@
-from support.alert_log import ACME, Alerts, settings, told
+import pytest
+from support.alert_log import ACME, Alerts, bucket_finding, settings, told
 from support.signal_log import finding_of, watch_tick
 
 from stream.wire.ids import alert_id
@@ -121,6 +122,22 @@ def test_after_a_crash_between_publishing_and_writing_records_are_published_agai
         after = again.run(log, 0)
         assert [*before, *after] == expected
         assert all(record in after for record in lost)
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        [finding_of("r1", 100.0, "pii"), watch_tick(9000.0)],  # the tick also deletes the short id of the finding
+        [bucket_finding(1), watch_tick(25.0), bucket_finding(2)],  # the second finding is newer than the last record
+    ],
+    ids=["finding", "tick"],
+)
+def test_records_that_are_read_again_after_their_state_was_written_change_nothing(log):
+    alerts = Alerts()
+    alerts.run(log)
+    assert alerts.changed()[ACME].offset == len(log) - 1
+    alerts.restart()
+    assert alerts.run(log) == []
 
 
 def test_a_finding_below_the_tenants_threshold_opens_no_alert_and_is_no_evidence():
