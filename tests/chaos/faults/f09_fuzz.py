@@ -41,16 +41,22 @@ class Fuzz(Fault):
 
 def _records(chance, name):
     for number in range(_RECORDS):
-        record = encode(_event(f"fuzz-{name}-{number}", chance))
+        record = encode(fuzz_event(f"fuzz-{name}-{number}", chance))
         yield chance.choice((_flipped, _truncated, _wrong, _odd_headers))(record, chance)
     yield None, []
-    yield b"", list(encode(_event(f"fuzz-{name}-empty", chance)).headers)
+    yield b"", list(encode(fuzz_event(f"fuzz-{name}-empty", chance)).headers)
     yield chance.randbytes(_LARGE), []
-    deep = b'{"request_id":' + b"[" * 100_000
-    yield deep, list(encode(_event(f"fuzz-{name}-deep", chance)).headers)
+    record = encode(fuzz_event(f"fuzz-{name}-deep", chance))
+    yield nested(record, 100_000), list(record.headers)
 
 
-def _event(name, chance):
+def nested(record, depth):
+    """Return the value of `record`, which is valid, with an unknown field of `depth` arrays before its other fields."""
+    return b'{"new":' + b"[" * depth + b"]" * depth + b"," + record.value[1:]
+
+
+def fuzz_event(name, chance):
+    """Return a request."""
     data = RequestRecord(
         request_id=name,
         tenant="fuzz",

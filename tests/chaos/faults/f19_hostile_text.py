@@ -2,9 +2,10 @@
 
 import time
 
+from chaos.faults.f09_fuzz import fuzz_event, nested
 from chaos.strike import Fault
 from detectors.registry import create_text
-from stream.wire import RequestRecord, WireError, decode
+from stream.wire import WireError, decode, encode
 
 _SIZE = 64 * 1024
 _PATTERN_SECONDS = 0.25
@@ -45,7 +46,7 @@ class HostileText(Fault):
         strike.require_speed(slowest <= _PATTERN_SECONDS, slow)
         lost = f"F19: {plain:.0%} of the plain texts are flagged, {hidden:.0%} of the obscured ones"
         strike.require(plain - hidden <= _RECALL_POINTS, lost)
-        strike.require(_is_rejected(chance.randrange(50_000, 200_000)), "F19: deep JSON was accepted as an event")
+        strike.require(_is_rejected(chance), "F19: deep JSON was accepted as an event")
 
 
 def _hostile(chance):
@@ -71,10 +72,12 @@ def _obscured(text, chance):
     return "".join(letter + (chance.choice(_HIDDEN) if chance.random() < 0.3 else "") for letter in text)
 
 
-def _is_rejected(depth):
-    headers = [("ce_specversion", b"1.0"), ("ce_type", RequestRecord.event_type.encode()), ("ce_id", b"1")]
+def _is_rejected(chance):
+    """Return whether a request whose unknown field has a depth of 50,000 or more is rejected because of its depth."""
+    record = encode(fuzz_event("deep", chance))
+    decode(nested(record, 1), record.headers)
     try:
-        decode(b'{"parameters":' + b'{"a":' * depth, headers)
+        decode(nested(record, chance.randrange(50_000, 200_000)), record.headers)
     except WireError:
         return True
     return False
