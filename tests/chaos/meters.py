@@ -15,11 +15,13 @@ class Meters:
         self._ports = ports
 
     def metric(self, name, metric, **labels):
-        """Return the sum of a metric over its series with `labels`; -1 if the component does not answer."""
+        """Return the sum of a metric over its series with `labels`; -1 if the component does not answer with the metric."""
         try:
             with urlopen(f"http://127.0.0.1:{self._ports[name]}/metrics", timeout=2) as page:
                 families = list(text_string_to_metric_families(page.read().decode()))
         except (OSError, HTTPException):
+            return -1.0
+        if metric.removesuffix("_total") not in {family.name for family in families}:
             return -1.0
         samples = [sample for family in families for sample in family.samples if sample.name == metric]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())

@@ -47,7 +47,8 @@ class SlowConsumer(Fault):
         grown = round(most - memory, 1)
         strike.figures |= {"memory_mb": grown, "in_flight": flight}
         strike.expect("F12", "an alert of the ledger about the lag", lambda: self._lag_alerts(world) > alerts, 30)
-        strike.require(flight <= _OUTSTANDING, f"F12: {flight:.0f} events were in flight, the limit is {_OUTSTANDING}")
+        flown = f"F12: {flight:.0f} events were in flight, expected 1 to {_OUTSTANDING}"
+        strike.require(0 < flight <= _OUTSTANDING, flown)
         strike.require(grown <= _BOUND_MB, f"F12: score grew by {grown} MiB, the limit is {_BOUND_MB}")
 
     def _lag_alerts(self, world):
