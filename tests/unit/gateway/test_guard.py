@@ -188,17 +188,20 @@ async def test_a_harmless_answer_ends_without_a_finding(make):
 
 
 @pytest.mark.parametrize(
-    "pieces",
-    [
-        ["You ", "retard", "ant foams ", "are rare. "],
-        [*["word "] * 9, "It ", "does not mean that ", "you ", "are a loser. "],
-    ],
+    ("lead", "text"),
+    [([], "You retardant foams are rare. "), (["word "] * 9, "It does not mean that you are a loser. ")],
     ids=["half a word", "a clause that began before the overlap"],
 )
-async def test_harmless_text_that_is_cut_at_any_character_is_no_finding(make, pieces):
-    guard = make(every_tokens=1).start("acme")
-    await stream(guard, pieces + scripted(0, length=100, insult=[]), 0.001)
-    assert guard.hit is None
+async def test_harmless_text_that_is_cut_at_any_character_is_no_finding(make, lead, text):
+    guards, tail, hits = make(every_tokens=1), scripted(0, length=60, insult=[]), {}
+    for cut in range(len(text)):
+        guard = guards.start("acme")
+        for number, piece in enumerate([*lead, text[:cut], text[cut:], *tail], 1):
+            await guard.push(piece, 10 * number)  # so many tokens that `push` waits for the check of each piece
+        await guard.finish()
+        if guard.hit is not None:
+            hits[text[:cut]] = guard.hit
+    assert hits == {}
 
 
 async def test_the_cost_of_a_check_does_not_grow_with_the_answer(recorded):
