@@ -159,8 +159,8 @@ class BiasDetector(StreamDetector[BiasConfig]):
     alert: ClassVar[AlertText] = AlertText(
         subject="bias",
         meaning="the answers differ between two prompts that differ only in an identity term",
-        runbook="Read both answers of some pairs (`weir show --conversation`), also of the model's former version; then roll back "
-        "or retrain the model.",
+        runbook="Read both answers of some pairs (`weir show --conversation ID --text`), also of the model's former version; then "
+        "roll back or retrain the model.",
     )
     sides: ClassVar[tuple[str, ...]] = ("output",)
     own_tenant: ClassVar[bool] = True
