@@ -130,7 +130,8 @@ def _healthy(process, address):
 async def intake(home: Path, *, capture=None, **settings):
     """Run an intake over `home`."""
     home.mkdir(exist_ok=True)
-    write_keys(keys_path(home), ("k_1", "acme", KEY, None), ("k_2", "other", "weir-other-key", None))
+    others = ("k_2", "other", "weir-other-key", None), ("k_3", "acme", "feedback-key", None, ["feedback"])
+    write_keys(keys_path(home), ("k_1", "acme", KEY, None), *others)
     registry, exporter, provider = CollectorRegistry(), InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     limits = IntakeSettings(**settings)

@@ -16,6 +16,14 @@ from serving.openai_api.request_model import parse
 CASES = cases(__file__)
 
 CANARY = "canary-7f3a"
+#: (method, path, scope that the key needs) of each route that needs a key.
+ROUTES = [
+    *(("POST", f"/v1/{name}", "infer") for name in ("chat/completions", "completions", "embeddings", "responses")),
+    ("POST", "/v1/feedback", "feedback"),
+    ("POST", "/v1/labels", "review"),
+    ("GET", "/v1/models", None),
+    ("GET", "/v1/models/echo", None),
+]
 
 
 def error_of(answer):
@@ -190,8 +198,8 @@ async def test_a_compressed_body_is_415(stack):
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer wrong", "Basic d2VpcjprZXk=", "weir-test-key"])
-@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/chat/completions"), ("GET", "/v1/models")])
-async def test_without_a_valid_key_nothing_is_answered(stack, authorization, method, path):
+@pytest.mark.parametrize(("method", "path", "_scope"), ROUTES)
+async def test_without_a_valid_key_nothing_is_answered(stack, authorization, method, path, _scope):
     answer = await stack.client.request(method, path, headers={"authorization": authorization})
     assert answer.status_code == 401
     error = error_of(answer)
@@ -272,7 +280,8 @@ def test_a_list_is_checked_up_to_its_first_wrong_item(fields, param):
 async def test_unknown_addresses_are_404_and_unknown_methods_405(stack):
     missing = await stack.client.get("/v1/nothing")
     assert missing.status_code == 404
-    error_of(missing)
+    served = error_of(missing)["message"].partition("Weir serves ")[2].removesuffix(".").split(", ")
+    assert {*served} == {path for _, path, _ in ROUTES} - {"/v1/models/echo"} | {"/healthz", "/readyz"}
     wrong = await stack.client.get("/v1/chat/completions")
     assert wrong.status_code == 405
     assert wrong.headers["allow"] == "POST"
@@ -293,12 +302,10 @@ async def test_feedback_is_checked_and_its_text_not_repeated(stack, body, status
     assert CANARY not in answer.text
 
 
-@pytest.mark.parametrize(
-    ("path", "scope"), [("chat/completions", "infer"), ("feedback", "feedback"), ("responses", "infer")]
-)
-async def test_a_key_without_the_scope_is_403_and_the_scope_is_named(stack, path, scope):
+@pytest.mark.parametrize(("method", "path", "scope"), [route for route in ROUTES if route[2]])
+async def test_a_key_without_the_scope_is_403_and_the_scope_is_named(stack, method, path, scope):
     stack.write_keys(("k_1", "acme", KEY, None, ["approve"]))
-    answer = await stack.client.post(f"/v1/{path}", json=CHAT)
+    answer = await stack.client.request(method, path, json=CHAT)
     assert answer.status_code == 403
     error = error_of(answer)
     assert (error["code"], error["type"]) == ("insufficient_scope", "invalid_request_error")

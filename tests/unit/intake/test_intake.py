@@ -344,14 +344,15 @@ async def test_the_tenant_is_that_of_the_key(tmp_path, authorization, tenant):
         assert running.only()[0].tenant == tenant
 
 
+@pytest.mark.parametrize("path", ["/intake/litellm", "/intake/kserve", "/v1/traces", "/v1/logs"])
 @pytest.mark.parametrize(
-    "authorization", ["", "Bearer nobody", "Basic ?", "Basic " + base64.b64encode(b"\xff").decode(), b"Basic \xe9"]
+    ("authorization", "status"),
+    [*((bad, 401) for bad in ("", "Bearer no", "Basic ?", "Basic /w==", b"Basic \xe9")), ("Bearer feedback-key", 403)],
 )
-async def test_a_request_without_a_valid_key_is_401(tmp_path, authorization):
+async def test_without_a_valid_key_the_answer_is_401_and_without_the_scope_403(tmp_path, path, authorization, status):
     async with intake(tmp_path / "home") as running:
-        headers = {"authorization": authorization}
-        answer = await running.sent("/intake/litellm", json=litellm_payload(), headers=headers)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+        answer = await running.sent(path, json=litellm_payload(), headers={"authorization": authorization})
+        assert (answer.status_code, "`weir keys create" in answer.text) == (status, True)
         assert running.events() == []
 
 
