@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 
 import httpx
@@ -44,8 +45,14 @@ def assert_accounted(stack, outcomes):
         assert story["end"]["status"] in {"complete", "cancelled", "aborted", "error"}, outcome
         sides = {side: {v["detector"] for v in story["verdicts"] if v["side"] == side} for side in EXPECTED}
         assert sides["input"] == EXPECTED["input"], outcome
-        if story["end"]["status"] == "complete" and story["end"]["usage"]["completion_tokens"] > 1:
-            assert sides["output"] in (EXPECTED["output"], set()), outcome
+        if story["end"]["status"] == "complete":  # a client that cancels may have read no text
+            allowed = [EXPECTED["output"]] if has_text(outcome) else [EXPECTED["output"], set()]
+            assert sides["output"] in allowed, outcome
+
+
+def has_text(outcome):
+    """Return whether the answer that the client read has text."""
+    return re.search(r'"content":\s*"[^"]', outcome.text) is not None
 
 
 def accepted(outcomes):
@@ -62,7 +69,9 @@ async def test_200_concurrent_requests_are_all_accounted_for(stack):
     status = await asyncio.to_thread(stack.complete, 240)
     assert status["coverage"]["ratio"] == 1.0
     assert status["coverage"]["missing"] == 0
-    await asyncio.to_thread(assert_accounted, stack, outcomes[::5])
+    some = outcomes[::3]  # of all kinds
+    assert {outcome.kind for outcome in some if has_text(outcome)} >= {"whole", "stream"}
+    await asyncio.to_thread(assert_accounted, stack, some)
     await asyncio.to_thread(assert_connected_traces, stack, outcomes)
 
 
@@ -80,7 +89,7 @@ async def test_a_killed_broker_loses_no_request(stack):
     assert all(outcome.status == 200 and outcome.done for outcome in outcomes)
     status = await asyncio.to_thread(stack.complete, 240)
     assert status["coverage"]["ratio"] == 1.0
-    await asyncio.to_thread(assert_accounted, stack, outcomes[::4])
+    await asyncio.to_thread(assert_accounted, stack, outcomes[::3])
 
 
 def replica_pids(stack, deployment):
