@@ -120,6 +120,11 @@ def planted_in(content: bytes) -> list[str]:
     return [text for text in (*PERSONAL, *TOXIC) if text.encode() in content]
 
 
+def whole(record) -> bytes:
+    """Return the key, the value and the headers of a record."""
+    return b"\0".join([record.key or b"", record.value or b"", *(value for _, value in record.headers)])
+
+
 def traffic():
     """Return reviewed answers. Half of the planted texts are in answers of the model, half are in corrections."""
     events = []
@@ -160,9 +165,11 @@ async def test_no_dataset_version_log_or_mlflow_run_contains_planted_personal_da
     assert {"adapter_model.safetensors", "model.gguf", "gate.json", "gate.md", "access.log", "mlflow.db"} <= names
     assert len([path for path in files if path.name == "card.md"]) == 3, "of the dataset, of the version, and in MLflow"
     assert {path.name: planted_in(text_of(path)) for path in files if planted_in(text_of(path))} == {}
-    for topic in kafka.topics():
-        found = {text for record in await records(kafka, topic.name) for text in planted_in(bytes(record.value))}
-        assert len(found) == (len(PERSONAL) + len(TOXIC) if topic.name == kafka.names.inference else 0), topic.name
+    topics = {topic.name: [whole(one) for one in await records(kafka, topic.name)] for topic in kafka.topics()}
+    written = {kafka.names.inference, kafka.names.retraining, kafka.names.models}
+    assert {name for name, contents in topics.items() if contents} == written
+    planted = {name: planted_in(b"\0".join(contents)) for name, contents in topics.items()}
+    assert {name: found for name, found in planted.items() if found} == {kafka.names.inference: [*PERSONAL, *TOXIC]}
 
 
 def poisoned():
