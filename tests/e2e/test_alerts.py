@@ -15,6 +15,8 @@ from support.load import send
 from support.stack import until
 from support.traces import spans_when
 
+from stream.kafka.admin import list_topics
+from stream.wire import readable
 from weir import Client
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(900)]
@@ -26,9 +28,9 @@ def bootstrap(stack):
     return f"127.0.0.1:{json.loads((stack.home / 'ports.json').read_text())['broker']}"
 
 
-async def alert_of(stack, tenant, detector, state="firing"):
-    """Wait until an alert on a prompt of `tenant` has `state`; return it as `weir alerts` prints it."""
-    wanted = (tenant, detector, "input", state)
+async def alert_of(stack, tenant, detector, state="firing", side="input"):
+    """Wait until an alert on the prompts, or on the other `side`, of `tenant` has `state`; return it as `weir alerts` prints it."""
+    wanted = (tenant, detector, side, state)
     following = Client(bootstrap_servers=bootstrap(stack)).alerts(since="10m")
     async with asyncio.timeout(120), contextlib.aclosing(following) as alerts:
         async for alert in alerts:
@@ -130,25 +132,36 @@ async def read_all(stack, topic, enough=None):
 
 
 async def test_text_is_only_on_the_inference_topic_and_in_the_spool(stack):
-    canary = f"canary{uuid.uuid4().hex}"
-    key = stack.new_key("e2e-canary")
-    request_id = await ask(
-        stack, key, f"Please repeat the word {canary} and mail jane.{canary}@example.org, you idiot."
-    )
+    """The text is in a chat, and in a completion whose answer begins with its prompt."""
+    canary, key = f"canary{uuid.uuid4().hex}", stack.new_key("e2e-text")
+    text = f"Please repeat the word {canary} and mail jane.{canary}@example.org, you idiot."
+    chat = {"messages": [{"role": "user", "content": text}]}
+    completion = {"prompt": text, "echo": True}
+    requests = []
+    for path, body, side in (("chat/completions", chat, "input"), ("completions", completion, "output")):
+        async with httpx.AsyncClient(timeout=300, headers={"authorization": f"Bearer {key}"}) as client:
+            sent = {"model": "smollm2-135m-instruct", "max_tokens": 1} | body
+            requests.append((await client.post(f"{stack.url}/v1/{path}", json=sent)).headers["x-request-id"])
+        assert requests[-1] in (await alert_of(stack, "e2e-text", "pii", side=side))["evidence"]
+        trace = stack.json("show", requests[-1])["trace_id"]
+        assert canary not in repr(await asyncio.to_thread(spans_when, stack, trace, {"evaluate pii", "alert pii"}))
     await asyncio.to_thread(stack.complete)
-    records = await read_all(stack, "weir.inference")
-    assert any(canary.encode() in record.value for record in records)
-    others = ["verdicts", "signals", "findings", "alerts", "retraining", "feedback"]
-    for topic in others:
-        for record in await read_all(stack, f"weir.{topic}"):
-            assert canary not in repr(record), topic
-    for path, text in files(stack):
-        assert canary.encode() not in text, path
+    options = {"bootstrap_servers": bootstrap(stack)}
+    records = {info.topic: await read_all(stack, info.topic) for info in await list_topics(options, "weir.")}
+    events = [event for record in records.pop("weir.inference") if (event := readable(record.value, record.headers))]
+    assert {event.id for event in events if canary in getattr(event.data, "text", "")} == {
+        *(f"{request_id}/request" for request_id in requests),
+        f"{requests[1]}/end",
+    }
+    del records["weir.inference.dlq"]
+    written = {topic for topic, found in records.items() if requests[1] in repr(found)}
+    assert {"weir.verdicts", "weir.signals", "weir.findings", "weir.alerts"} <= written
+    assert [topic for topic, found in records.items() if canary in repr(found)] == []
+    for path, content in files(stack):
+        assert canary.encode() not in content, path
     for target in json.loads((stack.home / "prometheus-targets.json").read_text()):
         for address in target["targets"]:
             assert canary not in httpx.get(f"http://{address}/metrics", timeout=10).text
-    spans = spans_when(stack, stack.json("show", request_id)["trace_id"], {"evaluate pii"})
-    assert canary not in repr(spans)
 
 
 def files(stack):
