@@ -15,7 +15,8 @@ from serving.engine.errors import SchemaRejectedError
 __all__ = ["INVALID_SCHEMA", "MAX_SCHEMA_CHARACTERS", "check_limits", "check_schema", "load_converter"]
 
 MAX_SCHEMA_CHARACTERS = 16_384
-#: Copies of the elements of counted groups, ``(...){n}``, in all patterns: nested groups in a pattern of 30 characters used 5 GB.
+#: Copies of the elements of counted groups, ``(...){n}``, and of characters with a count in a group, in all patterns: nested groups in a pattern
+#: of 30 characters used 5 GB.
 MAX_REPEATED = 5_000
 #: Sum of the different length limits of texts. OpenVINO compiles them for 10 ms of CPU per character, while all its requests wait.
 MAX_LENGTH_LIMITS = 2_000
@@ -147,11 +148,14 @@ def _objects(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def _repeated(pattern: str) -> int:
-    """Return how many elements the counted groups of `pattern` add if they are written out."""
+    """Return how many elements the counts of `pattern` add if its groups are written out."""
     plain, sizes, group = 0, [0], 0
     for token in _COUNTED.finditer(_LITERAL.sub("x", pattern)):
-        if token[1] is not None:  # a character with a count stays one element
-            sizes[-1] += group * (max(int(token[1]), int(token[3] or 0)) - 1) if group else 0
+        if token[1] is not None:
+            count = max(int(token[1]), int(token[3] or 0))
+            # Outside of groups, a character with a count stays one element; `_length_limits` counts it.
+            if group or len(sizes) > 1:
+                sizes[-1] += (group or 1) * (count - 1)
             group = 0
         elif token[0] == "(":
             sizes.append(0)

@@ -146,8 +146,9 @@ async def test_likely_tokens_are_those_that_the_schema_allows(transformers):
         ({"enum": ["x" * 20_000]}, "20014 characters, the limit is 16384"),
         ({"properties": {"a": {"items": [{"$ref": "http://secret.example"}]}}}, "has a $ref to another document"),
         ({"$ref": "#secret", "$defs": {"secret": {"type": "string"}}}, "has a $ref to another document"),
-        ({"type": "string", "pattern": f"(a){{{'9' * 5000}}}"}, "invalid"),
-        ({"type": "string", "pattern": "((a{1000}){1000}){1000}"}, "repeat groups 999999 times, the limit is 5000"),
+        *(({"type": "string", "pattern": f"{repeated}{{{'9' * 5000}}}"}, "invalid") for repeated in ("a", "(a)")),
+        ({"type": "string", "pattern": "((a{1000}){1000}){1000}"}, "repeat groups 999999999 times, the limit is 5000"),
+        ({"type": "string", "pattern": "(([^x]{400}){70}){70}"}, "repeat groups 1959999 times, the limit is 5000"),
     ],
 )
 async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request(
