@@ -37,14 +37,18 @@ _CLASS = re.compile(r"\\.|(\[(?:\\.|[^\]\\])*\])", re.DOTALL)
 _MISREAD_IN_CLASS = re.compile(r"(?:[\x7f-\xff]|\\u00(?:7[Ff]|[89A-Fa-f][0-9A-Fa-f]))[0-9A-Fa-f]")
 _MISREAD_ESCAPE = re.compile(r"\\x[0-9A-Fa-f]{3}")
 _COUNTED = re.compile(r"\{(\d+)(,?)(\d*)\}|.", re.DOTALL)
+#: xgrammar ignores a lookahead, and an anchor that is not the first or last character of a pattern, and writes the pattern to the process's log.
+_LOOKAHEAD = re.compile(r"\(\?[=!]")
+_INNER_ANCHOR = re.compile(rf"({_LITERAL.pattern})|(?!\A)\^|\$(?!\Z)", re.DOTALL)
+_NAMED_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions")
 
 
-def check_schema(schema: str) -> None:
-    """Raise SchemaRejectedError unless OpenVINO's xgrammar can convert the JSON Schema in `schema` to a grammar.
+def check_schema(schema: str) -> str:
+    """Return `schema` as `check_limits` does; raise SchemaRejectedError unless OpenVINO's xgrammar can convert it to a grammar.
 
     A hostile schema needs seconds; call this function in a thread.
     """
-    check_limits(schema)
+    schema = check_limits(schema)
     parsed = json.loads(schema)
     if _has_unsupported(parsed):
         raise SchemaRejectedError(INVALID_SCHEMA)
@@ -68,11 +72,13 @@ def check_schema(schema: str) -> None:
         load_converter().from_json_schema(schema, True, None, None, True, None, False, False)
     except RuntimeError as error:
         raise SchemaRejectedError(INVALID_SCHEMA) from error
+    return schema
 
 
-def check_limits(schema: str) -> None:
-    """Raise SchemaRejectedError if `schema` is too long, repeats groups too often, or has a reference to another document.
+def check_limits(schema: str) -> str:
+    """Return `schema`, in which xgrammar ignores no part of a pattern.
 
+    Raises SchemaRejectedError if `schema` is too long, repeats groups too often, or has a lookahead or a reference to another document.
     xgrammar would accept any value in the place of such a reference, and write the reference to the process's log.
     """
     if len(schema) > MAX_SCHEMA_CHARACTERS:
@@ -81,6 +87,8 @@ def check_limits(schema: str) -> None:
         )
     try:
         parsed = json.loads(schema)
+        _clean_patterns(parsed)
+        schema = json.dumps(parsed)
         references = (node["$ref"] for node in _objects(parsed) if isinstance(node.get("$ref"), str))
         is_local = all(reference == "#" or reference.startswith("#/") for reference in references)
         repeated = sum(map(_repeated, _patterns(parsed)))
@@ -90,11 +98,45 @@ def check_limits(schema: str) -> None:
         raise SchemaRejectedError(
             f"the patterns of the JSON Schema repeat groups {repeated} times, the limit is {MAX_REPEATED}: lower their counts"
         )
+    if any(map(_has_lookahead, _patterns(parsed))):
+        raise SchemaRejectedError(
+            "the JSON Schema has a pattern with a lookahead, (?=...) or (?!...), which the engine cannot follow: remove the lookahead"
+        )
     if not is_local:
         raise SchemaRejectedError(
             "the JSON Schema has a $ref to another document or to an anchor: move the definition into $defs, and"
             " refer to it with #/$defs/NAME"
         )
+    return schema
+
+
+def _clean_patterns(schema: Any) -> None:
+    """Replace the anchors that xgrammar ignores by an empty group; remove a pattern with a lookahead beside ``format``, which xgrammar prefers."""
+    nodes = [schema]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, list):
+            nodes += node
+        elif isinstance(node, dict):
+            if isinstance(pattern := node.get("pattern"), str):
+                node["pattern"] = _without_inner_anchors(pattern)
+                if "format" in node and _has_lookahead(pattern):
+                    del node["pattern"]
+            if isinstance(named := node.get("patternProperties"), dict):
+                node["patternProperties"] = {_without_inner_anchors(name): value for name, value in named.items()}
+            for name, value in node.items():
+                if name in _NAMED_SCHEMAS and isinstance(value, dict):
+                    nodes += value.values()
+                elif name not in {"const", "enum"}:
+                    nodes.append(value)
+
+
+def _without_inner_anchors(pattern: str) -> str:
+    return _INNER_ANCHOR.sub(lambda found: found[1] or "()", pattern)
+
+
+def _has_lookahead(pattern: str) -> bool:
+    return _LOOKAHEAD.search(_LITERAL.sub("x", pattern)) is not None
 
 
 def _has_unsupported(schema: Any) -> bool:

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import openvino
 import openvino_genai as genai
@@ -237,7 +238,8 @@ class OpenvinoEngine:
         """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
         check_prompt(prompt, sampling, self.context_length)
         if sampling.json_schema:
-            await asyncio.to_thread(check_schema, sampling.json_schema)
+            schema = await asyncio.to_thread(check_schema, sampling.json_schema)
+            sampling = msgspec.structs.replace(sampling, json_schema=schema)
         request = _Request(prompt, sampling, self._loaded().decode, self._ends)
         self._arrivals.put(request)
         try:

@@ -39,7 +39,7 @@ class SchemaGrammars:
 
         Raises SchemaRejectedError.
         """
-        check_limits(schema)
+        schema = check_limits(schema)
         try:
             return GrammarMatcher(self._compiler.compile_json_schema(schema, max_whitespace_cnt=_MOST_WHITE_SPACE))
         except RuntimeError as error:

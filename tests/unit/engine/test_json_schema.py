@@ -1,11 +1,15 @@
 """The check of JSON Schemas before they reach an engine."""
 
+import json
 import subprocess
 import sys
+from itertools import product
 
 import pytest
+from xgrammar import Grammar
+from xgrammar.testing import _is_grammar_accept_string as accepts
 
-from serving.engine.json_schema import _length_limits, _repeated
+from serving.engine.json_schema import _length_limits, _repeated, check_limits
 
 
 @pytest.mark.parametrize(
@@ -32,6 +36,42 @@ def test_each_different_length_limit_counts_once(limited, total):
 )
 def test_a_character_with_a_count_is_repeated_with_its_group(pattern, repeated):
     assert _repeated(pattern) == repeated
+
+
+_TEXTS = ["".join(text) for length in range(4) for text in product("ab^$", repeat=length)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "cleaned"),
+    [
+        ("^a$", "^a$"),
+        ("^a$|^b$", "^a()|()b$"),
+        ("(^|a)b(?:$|a)", "(()|a)b(?:()|a)"),
+        (r"[^a$]\^\$", r"[^a$]\^\$"),
+        ("(?i)^a$|$", "(?i)()a()|$"),
+        ("^(?:a$|^b){1,3}", "^(?:a()|()b){1,3}"),
+    ],
+)
+def test_anchors_inside_a_pattern_become_empty_groups_that_match_the_same_texts(pattern, cleaned):
+    before, after = ({"type": "string", "pattern": text} for text in (pattern, cleaned))
+    assert json.loads(check_limits(json.dumps(before))) == after
+    first, second = (Grammar.from_json_schema(json.dumps(schema)) for schema in (before, after))
+    for text in map(json.dumps, _TEXTS):
+        assert accepts(first, text) == accepts(second, text), text
+
+
+def test_only_patterns_are_cleaned():
+    odd = "a^b"
+    schema = {
+        "properties": {"pattern": {"const": {"pattern": odd}}, "const": {"enum": [{"pattern": odd}], "title": odd}},
+        "patternProperties": {odd: {"type": "string", "format": "email", "pattern": "(?!a)"}},
+        "propertyNames": {"pattern": odd},
+    }
+    expected = schema | {
+        "patternProperties": {"a()b": {"type": "string", "format": "email"}},
+        "propertyNames": {"pattern": "a()b"},
+    }
+    assert json.loads(check_limits(json.dumps(schema))) == expected
 
 
 def test_the_check_of_schemas_imports_neither_torch_nor_transformers():

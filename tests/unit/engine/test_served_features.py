@@ -143,6 +143,8 @@ async def test_likely_tokens_are_those_that_the_schema_allows(transformers):
     [
         ({"type": "bogus"}, "invalid"),
         ({"type": "string", "pattern": "(?<=a)b("}, "invalid"),
+        ({"type": "string", "pattern": "^(?!secret)[a-z]+$"}, "a pattern with a lookahead"),
+        ({"type": "object", "propertyNames": {"pattern": "(?=secret)"}}, "a pattern with a lookahead"),
         ({"enum": ["x" * 20_000]}, "20014 characters, the limit is 16384"),
         ({"properties": {"a": {"items": [{"$ref": "http://secret.example"}]}}}, "has a $ref to another document"),
         ({"$ref": "#secret", "$defs": {"secret": {"type": "string"}}}, "has a $ref to another document"),
@@ -163,13 +165,22 @@ async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request
     assert (await _answer(server, max_tokens=3)).finish_reasons == ["length"]
 
 
+@pytest.mark.parametrize("engine", ["openvino", "transformers"])
+async def test_a_pattern_is_in_no_log(request, capfd, engine):
+    patterns = ("^secret$|^b$", "(^|secret,)b")
+    schemas = [{"type": "string", "pattern": pattern} for pattern in patterns]
+    schemas += [{"type": "object", "patternProperties": {pattern: {"type": "null"}}} for pattern in patterns]
+    schemas.append({"type": "string", "format": "email", "pattern": "^(?!secret).+$"})
+    schema = {"type": "array", "items": {"anyOf": schemas}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    assert (await _answer(request.getfixturevalue(engine), max_tokens=3, response_format=wanted)).finished
+    assert "secret" not in "".join(capfd.readouterr())
+
+
 @pytest.mark.parametrize(
     "schema",
     [
-        *(
-            {"type": "string", "pattern": pattern}
-            for pattern in ("(?=a)b", "(?!a)b", "(?i)a", "(?P<n>a)", "a++", "a*{2}")
-        ),
+        *({"type": "string", "pattern": pattern} for pattern in ("(?=a)b", "(?i)a", "(?P<n>a)", "a++", "a*{2}")),
         {"type": "object", "properties": {"default": {"type": "string", "pattern": "(?=a)b"}}},
         {"type": "object", "patternProperties": {"(?=a)": {"type": "string"}}},
         {"type": "object", "properties": {'a"b': {"type": "string"}}},
