@@ -25,9 +25,10 @@ INVALID_SCHEMA = (
     "the JSON Schema is invalid or has a keyword that the engine cannot follow: check types, references and patterns"
 )
 #: OpenVINO contains an older xgrammar, which fails for what the installed one converts: groups with ``?`` (lookaheads, flags, names of Python),
-#: a quantifier after a quantifier, names with these characters, an empty choice, a reference without a name, a negative ``minLength``.
+#: a quantifier after a quantifier, an empty alternative before another one, names with these characters, an empty choice, a reference without a
+#: name, a negative ``minLength``.
 _LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
-_UNSUPPORTED = re.compile(r"\(\?(?!:|<[A-Za-z_])|[*+?}][*+{]|[*+?}]\?\?")
+_UNSUPPORTED = re.compile(r"\(\?(?!:|<[A-Za-z_])|[*+?}][*+{]|[*+?}]\?\?|\((?:\?(?::|<\w+>))?\||\|\|")
 _UNSUPPORTED_NAME = re.compile(r'["\\\x00-\x1f]')
 _REFERENCE_TO_NO_NAME = re.compile("#/+")
 #: OpenVINO's xgrammar reads the escape of such a character, \xHH, together with the digits behind it: in texts, in character classes of patterns,

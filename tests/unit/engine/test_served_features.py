@@ -181,6 +181,7 @@ async def test_a_pattern_is_in_no_log(request, capfd, engine):
     "schema",
     [
         *({"type": "string", "pattern": pattern} for pattern in ("(?=a)b", "(?i)a", "(?P<n>a)", "a++", "a*{2}")),
+        *({"type": "string", "pattern": pattern} for pattern in ("(|a)b", "(?:|a)", "(?<n>|a)", "a||b")),
         {"type": "object", "properties": {"default": {"type": "string", "pattern": "(?=a)b"}}},
         {"type": "object", "patternProperties": {"(?=a)": {"type": "string"}}},
         {"type": "object", "properties": {'a"b': {"type": "string"}}},
@@ -216,7 +217,9 @@ async def test_a_schema_of_a_tool_that_cannot_be_followed_is_400(openvino, choic
     assert (rejected.status, rejected.code, rejected.param) == (400, "invalid_json_schema", "tools")
 
 
-@pytest.mark.parametrize("pattern", [r"\++", "[*+]+", "a*?", "(?:ab){2,3}", "(?<year>\\d{4})-\\d{2}", "^a{0,1000}$"])
+@pytest.mark.parametrize(
+    "pattern", [r"\++", "[*+]+", "a*?", "(?:ab){2,3}", "(?<year>\\d{4})-\\d{2}", "^a{0,1000}$", "[|]|(a|)"]
+)
 async def test_ordinary_patterns_are_followed(openvino, pattern):
     schema = {"type": "string", "pattern": pattern}
     response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
