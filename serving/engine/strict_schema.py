@@ -70,8 +70,12 @@ def _unfollowed(node: Mapping[str, Any]) -> Iterator[str]:
         yield f"{given[0]!r} without 'type'"
     if "pattern" in node:
         yield from (f"{name!r} beside 'pattern'" for name in ("minLength", "maxLength") if name in node)
-    if "propertyNames" in node and "properties" in node:
-        yield "'propertyNames' beside 'properties'"
+    if "patternProperties" in node and "properties" in node:
+        yield "'patternProperties' beside 'properties'"
+    if "propertyNames" in node:
+        yield from (f"'propertyNames' beside {name!r}" for name in ("properties", "patternProperties") if name in node)
+        closed = (name for name in ("additionalProperties", "unevaluatedProperties") if node.get(name) is False)
+        yield from (f"'propertyNames' beside a false {name!r}" for name in closed)
 
 
 def _subschemas(node: Mapping[str, Any]) -> Iterator[Any]:

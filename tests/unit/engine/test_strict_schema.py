@@ -26,6 +26,10 @@ _NOT_FOLLOWED = [
     (_AB | {"dependentRequired": {"a": ["b"]}}, {"a": 1}),
     (_AB | {"dependentSchemas": {"a": {"required": ["b"]}}}, {"a": 1}),
     (_AB | {"propertyNames": {"pattern": "^b$"}}, {"a": 1}),
+    (_AB | {"patternProperties": {"^c$": _INTEGER}, "additionalProperties": True}, {"c": "x"}),
+    ({"type": "object", "patternProperties": {"^b": _INTEGER}, "propertyNames": {"pattern": "^a"}}, {"b": 1}),
+    ({"type": "object", "additionalProperties": False, "propertyNames": {"pattern": "^a"}}, {"a": 1}),
+    ({"type": "object", "unevaluatedProperties": False, "propertyNames": {"pattern": "^a"}}, {"a": 1}),
     (_AB | {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, {"a": "x"}),
     (_AB | {"allOf": [{"required": ["a"]}]}, {}),
     ({"allOf": [_INTEGER, {"minimum": 3}]}, "x"),
@@ -50,6 +54,7 @@ _FOLLOWED = [
     ({"type": "string", "format": "uri", "minLength": 1, "maxLength": 2083}, "x y"),  # pydantic's HttpUrl
     ({"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}, "x"),  # zod's iso.date
     ({"type": "object", "additionalProperties": _INTEGER, "propertyNames": {"pattern": "^b$"}}, {"a": 1}),
+    ({"type": "object", "additionalProperties": False, "patternProperties": {"^b$": _INTEGER}}, {"b": "x"}),
 ]
 
 
