@@ -146,7 +146,8 @@ def _called(function: Mapping[str, Any]) -> dict[str, Any]:
     arguments = function["arguments"]
     try:
         parsed = json.loads(arguments)
-        json.dumps(parsed, ensure_ascii=False).encode()  # a template would print a lone surrogate
+        # A template would print NaN, or a lone surrogate.
+        json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         parsed = None
     return {"name": function["name"], "arguments": parsed if isinstance(parsed, dict) else arguments}

@@ -98,6 +98,16 @@ def test_a_lone_surrogate_in_a_call_becomes_a_question_mark():
     assert calls == {0: ("call_0", "f?", '{"a": "?"}')}
 
 
+@pytest.mark.parametrize("value", ["NaN", "1e999", "-Infinity"])
+def test_the_template_gets_arguments_with_a_number_that_json_does_not_have_as_text(value):
+    arguments = f'{{"a": [{value}]}}'
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    body = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]}
+    request = engine_request(ModelRequest(request_id="r", operation="chat", body=body))
+    (shown,) = request.messages[1]["tool_calls"]
+    assert shown["function"]["arguments"] == arguments
+
+
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "book"}}], ids=str)
 def test_the_parameters_of_a_forced_call_keep_their_references(choice):
     city = {"type": "object", "properties": {"name": {"type": "string"}, "part_of": {"$ref": "#/$defs/city"}}}
