@@ -141,7 +141,10 @@ class UpstreamBackend:
 
     @asynccontextmanager
     async def _answered(self, request: ModelRequest) -> AsyncIterator[httpx.Response]:
-        """Send a request, with retries unless it is a copy; yield the response before its body is read, and close it at the end."""
+        """Send a request, with retries unless it is a copy; yield the response before its body is read, and close it at the end.
+
+        A failure that opens the circuit ends the retries, so that the client receives this failure.
+        """
         retries = 0 if request.shadow else self._settings.upstream_retries
         for attempt in range(retries + 1):
             final = attempt == retries
@@ -149,11 +152,16 @@ class UpstreamBackend:
             try:
                 response = await self._send(request)
             except UpstreamFailure as failure:
-                if final or not failure.retryable:
+                if final or not failure.retryable or self._circuit.is_open:
                     raise
             else:
                 delay = max(delay, retry_after(response) or 0.0)
-                if final or response.status_code not in _RETRIED or delay > _MAX_RETRY_AFTER_SECONDS:
+                if (
+                    final
+                    or response.status_code not in _RETRIED
+                    or delay > _MAX_RETRY_AFTER_SECONDS
+                    or self._circuit.is_open
+                ):
                     break
                 await response.aclose()
             self._retries.inc()

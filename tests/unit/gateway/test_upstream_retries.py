@@ -87,6 +87,20 @@ async def test_the_circuit_opens_is_reported_and_closes(relay, upstream):
     assert kinds == ["upstream_error"] * 5 + ["upstream_circuit_open"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(Answer.json(ERROR, status=503), "upstream_error"), (Answer("break", head=b""), "upstream_broken")],
+    ids=["503", "broken"],
+)
+async def test_the_failure_that_opens_the_circuit_is_reported_and_not_sent_again(relay, upstream, answer, kind):
+    stack = relay(answer, upstream_retries=2)
+    for sent in (3, 5, 5):
+        await stack.chat()
+        assert len(upstream.requests) == sent
+    kinds = [record.data.error.kind for record in stack.records() if record.id.endswith("/end")]
+    assert kinds == [kind, kind, "upstream_circuit_open"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("end", ["break", "hang"])
 async def test_responses_that_break_or_hang_after_their_start_open_the_circuit(relay, upstream, stream, end):
