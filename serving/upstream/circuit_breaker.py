@@ -13,7 +13,7 @@ class CircuitBreaker:
     """The state of one server.
 
     After `failures` failures in a row, the circuit is open for `open_seconds`. Then one request is sent as a probe: its success
-    closes the circuit, and its failure opens the circuit again.
+    closes the circuit, and its failure opens the circuit again. While no probe has ended, another one is sent every `open_seconds`.
     """
 
     def __init__(
@@ -27,11 +27,10 @@ class CircuitBreaker:
         self._clock = clock
         self._failures = 0
         self._probe_at: float | None = None
-        self._probing = False
 
     @property
     def is_open(self) -> bool:
-        """Whether requests are rejected, or only a probe is sent."""
+        """Whether requests are rejected, or only probes are sent."""
         return self._probe_at is not None
 
     def seconds_to_wait(self) -> float:
@@ -41,31 +40,28 @@ class CircuitBreaker:
         """
         if self._probe_at is None:
             return 0.0
-        left = self._probe_at - self._clock()
-        if left > 0:
-            return left
-        if self._probing:
-            return self._open_seconds
-        self._probing = True
+        now = self._clock()
+        if self._probe_at > now:
+            return self._probe_at - now
+        self._probe_at = now + self._open_seconds  # a slow answer to this probe must not reject all other requests
         return 0.0
 
     def answered(self) -> None:
         """Close the circuit, but do not forget the failures: a response has begun, and may still fail."""
         self._probe_at = None
-        self._probing = False
 
     def succeeded(self) -> None:
         """Close the circuit and forget the failures: the response is complete."""
         self._failures = 0
         self.answered()
 
-    def failed(self, *, probe: bool = False) -> None:
-        """Count a failure; open the circuit if there were too many in a row, or if the request was the probe."""
+    def failed(self) -> None:
+        """Count a failure; open the circuit if there were too many in a row, as at the failure of a probe."""
         self._failures += 1
-        if probe or self._failures >= self._limit:
+        if self._failures >= self._limit:
             self._probe_at = self._clock() + self._open_seconds
-        self._probing = self._probing and not probe
 
     def abandoned(self, *, probe: bool = False) -> None:
-        """Allow another probe if the request was the probe: it ended before the server answered or failed."""
-        self._probing = self._probing and not probe
+        """Allow another probe if the request was a probe: it ended before the server answered or failed."""
+        if probe and self.is_open:
+            self._probe_at = self._clock()

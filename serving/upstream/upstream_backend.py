@@ -192,8 +192,10 @@ class UpstreamBackend:
         return response
 
     def _failed(self, request: ModelRequest, *, probe: bool = False) -> None:
-        # A copy with many answers can take too long while the server answers users well.
-        (self._circuit.abandoned if request.shadow else self._circuit.failed)(probe=probe)
+        if request.shadow:  # a copy with many answers can take too long while the server answers users well
+            self._circuit.abandoned(probe=probe)
+        else:
+            self._circuit.failed()
 
     def _http_request(self, request: ModelRequest) -> httpx.Request:
         headers = {"content-type": "application/json"}

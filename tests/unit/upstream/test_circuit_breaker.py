@@ -73,7 +73,7 @@ def test_one_probe_is_sent_and_its_success_closes_the_circuit(opened, clock):
 def test_a_probe_that_fails_opens_the_circuit_again(opened, clock):
     clock.now += 5
     assert opened.seconds_to_wait() == 0
-    opened.failed(probe=True)
+    opened.failed()
     assert opened.seconds_to_wait() == 5
     clock.now += 5
     assert opened.seconds_to_wait() == 0
@@ -93,7 +93,27 @@ def test_the_end_of_an_older_request_does_not_end_the_probe(opened, clock):
     opened.abandoned()
     assert opened.seconds_to_wait() == 5
     opened.failed()
-    clock.now += 5
-    assert opened.seconds_to_wait() == 5, "the probe has not ended"
+    clock.now += 4
+    assert opened.seconds_to_wait() == 1
     opened.succeeded()
     assert opened.seconds_to_wait() == 0
+
+
+def test_while_a_probe_has_no_answer_another_one_is_sent_every_five_seconds(opened, clock):
+    clock.now += 5
+    waits = []
+    for _ in range(5):
+        waits.append(opened.seconds_to_wait())
+        clock.now += 2
+    assert waits == [0, 3, 1, 0, 3]
+
+
+def test_an_older_probe_that_fails_or_ends_opens_no_closed_circuit(opened, clock):
+    clock.now += 5
+    assert opened.seconds_to_wait() == 0
+    clock.now += 5
+    assert opened.seconds_to_wait() == 0
+    opened.succeeded()
+    opened.abandoned(probe=True)
+    opened.failed()
+    assert not opened.is_open
