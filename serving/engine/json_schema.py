@@ -27,17 +27,18 @@ INVALID_SCHEMA = (
 #: OpenVINO contains an older xgrammar, which fails for what the installed one converts: groups with ``?`` (lookaheads, flags, names of Python),
 #: a quantifier after a quantifier, an empty alternative before another one, names with these characters, an empty choice, a reference without a
 #: name, a negative ``minLength``.
-_LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
+#: A class without an end ends with the pattern: else the search would need quadratic time for a pattern of many ``[``.
+_LITERAL = re.compile(r"\\.|\[(?:\\.?|[^\]\\])*(?:\]|\Z)", re.DOTALL)
 _UNSUPPORTED = re.compile(r"\(\?(?!:|<[A-Za-z_])|[*+?}][*+{]|[*+?}]\?\?|\((?:\?(?::|<\w+>))?\||\|\|")
 _UNSUPPORTED_NAME = re.compile(r'["\\\x00-\x1f]')
 _REFERENCE_TO_NO_NAME = re.compile("#/+")
 #: OpenVINO's xgrammar reads the escape of such a character, \xHH, together with the digits behind it: in texts, in character classes of patterns,
 #: and if the pattern has the escape itself.
 _MISREAD = re.compile(r"[\x7f-\xff][0-9A-Fa-f]")
-_CLASS = re.compile(r"\\.|(\[(?:\\.|[^\]\\])*\])", re.DOTALL)
+_CLASS = re.compile(r"\\.|(\[(?:\\.?|[^\]\\])*(?:\]|\Z))", re.DOTALL)
 _MISREAD_IN_CLASS = re.compile(r"(?:[\x7f-\xff]|\\u00(?:7[Ff]|[89A-Fa-f][0-9A-Fa-f]))[0-9A-Fa-f]")
 _MISREAD_ESCAPE = re.compile(r"\\x[0-9A-Fa-f]{3}")
-_COUNTED = re.compile(r"\{(\d+)(,?)(\d*)\}|.", re.DOTALL)
+_COUNTED = re.compile(r"\{(\d+)(?:,(\d*))?\}|.", re.DOTALL)
 #: xgrammar ignores a lookahead, and an anchor that is not the first or last character of a pattern, and writes the pattern to the process's log.
 _LOOKAHEAD = re.compile(r"\(\?[=!]")
 _INNER_ANCHOR = re.compile(rf"({_LITERAL.pattern})|(?!\A)\^|\$(?!\Z)", re.DOTALL)
@@ -195,7 +196,7 @@ def _repeated(pattern: str) -> int:
     plain, sizes, group = 0, [0], 0
     for token in _COUNTED.finditer(_LITERAL.sub("x", pattern)):
         if token[1] is not None:
-            count = max(int(token[1]), int(token[3] or 0))
+            count = max(int(token[1]), int(token[2] or 0))
             # Outside of groups, a character with a count stays one element; `_length_limits` counts it.
             if group or len(sizes) > 1:
                 sizes[-1] += (group or 1) * (count - 1)
@@ -217,7 +218,7 @@ def _length_limits(schema: Any) -> int:
     limits = {("", limit) for node in _objects(schema) if isinstance(limit := node.get("maxLength"), int)}
     for pattern in _patterns(schema):
         tokens = _COUNTED.finditer(_LITERAL.sub("x", pattern))
-        limits |= {(pattern, int(token[3] or token[1])) for token in tokens if token[1] is not None}
+        limits |= {(pattern, int(token[2] or token[1])) for token in tokens if token[1] is not None}
     return sum(min(max(limit, 0), _COSTLIEST_LIMIT) for _, limit in limits)
 
 

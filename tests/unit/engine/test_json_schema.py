@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+import time
 from itertools import product
 
 import pytest
 from xgrammar import Grammar
 from xgrammar.testing import _is_grammar_accept_string as accepts
 
-from serving.engine.json_schema import _length_limits, _repeated, check_limits
+from serving.engine.errors import SchemaRejectedError
+from serving.engine.json_schema import _length_limits, _repeated, check_limits, check_schema
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,14 @@ def test_only_patterns_are_cleaned():
         "propertyNames": {"pattern": "a()b"},
     }
     assert json.loads(check_limits(json.dumps(schema))) == expected
+
+
+@pytest.mark.parametrize("pattern", ["[" * 16_000, "[" * 16_000 + "\\", "{" + "1" * 16_000])
+def test_a_hostile_pattern_needs_little_time(pattern):
+    started = time.process_time()
+    with pytest.raises(SchemaRejectedError):
+        check_schema(json.dumps({"type": "string", "pattern": pattern}))
+    assert time.process_time() - started < 1
 
 
 def test_the_check_of_schemas_imports_neither_torch_nor_transformers():
