@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"(?<![\w#.,])\d+(?:,\d{3})*(?:\.\d+)?(?![\w#])")
 _NAME = re.compile(r"(?<=[\w,;] )[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*\b")
 _FIRST_NAME = re.compile(r"^[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})+\b")
 _AUXILIARY = re.compile(
-    r"\b(?:is|are|was|were|has|had|will|would|can|could|may|might|should|must)\b(?! (?:not|no|never)\b| n't)"
+    r"\b(?:is|are|was|were|has|had|will|would|can|could|may|might|should|must)\b(?! (?:not|no|never)\b| n't|['\u2019]t)"
 )
 _NOT = re.compile(r"\b(is|are|was|were|has|had|will|would|can|could|may|might|should|must|do|does|did)(?: not|n't)\b")
 _CLAUSE = re.compile(r"[,;] (?:and |but |who |which |after |because )?[a-z][^,;.]{20,120}(?=[,;.])")
@@ -46,7 +46,9 @@ def _pick(found: Sequence[str], old: str, text: str, rng: random.Random) -> str 
 
 
 def _names(text: str) -> list[re.Match[str]]:
-    return [*_NAME.finditer(text), *(match for match in [_FIRST_NAME.match(text)] if match)]
+    first = _FIRST_NAME.match(text)
+    inner = [match for match in _NAME.finditer(text) if first is None or match.start() >= first.end()]
+    return [*inner, *([first] if first else [])]
 
 
 def _name(text: str, material: Material, rng: random.Random, *, same: bool) -> Corrupted | None:

@@ -48,9 +48,35 @@ def test_a_new_number_is_in_no_source_and_names_are_exchanged():
     assert found["names exchanged"].text == "The office of Selby was not in Ingrid Vale before 1923."
 
 
-def test_a_negation_is_added_once():
+@pytest.mark.parametrize(
+    ("text", "exchanged"),
+    [
+        ("John Smith met the mayor.", None),
+        ("John Smith met John Smith.", None),
+        (
+            "New York Times reporters criticised Boris Johnson.",
+            "Boris Johnson reporters criticised New York Times.",
+        ),
+    ],
+)
+def test_a_name_that_begins_the_text_is_exchanged_as_a_whole(text, exchanged):
+    one = made(text).get("names exchanged")
+    assert (one and one.text) == exchanged
+
+
+def test_a_name_that_begins_the_text_is_replaced_as_a_whole():
+    drawn = [corrupted("John Smith met the mayor.", MATERIAL, random.Random(seed)) for seed in range(20)]
+    new_names = {one.text for found in drawn for one in found if one.kind == "new name"}
+    assert new_names == {"Paula Quist met the mayor."}
+
+
+def test_a_negation_is_added():
     assert made("The ship was old.")["negation"].text == "The ship was not old."
-    assert "negation" not in made("There was never a ship.")
+
+
+@pytest.mark.parametrize("text", ["There was never a ship.", "He can't swim.", "He can\u2019t swim."])
+def test_a_negation_is_not_added_twice(text):
+    assert "negation" not in made(text)
 
 
 def test_a_text_without_names_numbers_and_auxiliaries_only_gets_additions():
