@@ -70,7 +70,7 @@ ENCODER = WeightFile(
     _SHIPPED / "encoder.safetensors", "88c6af09edc061373fbf6ba94d2426c3a29b512164096394c28768191bca6c14"
 )
 GROUNDEDNESS = WeightFile(
-    _SHIPPED / "groundedness.toml", "e0191445869b78da8805ec9afa2c12d97abf027b579077260c618cd340448344"
+    _SHIPPED / "groundedness.toml", "81b4819e9e3650f35daaa38941729fab9cedaa3800478fbcc4617eb01143e948"
 )
 PII = WeightFile(_SHIPPED / "pii.safetensors", "8baaf4cd31497ad0b57fc765dc6bf42e9719030b98132f0607e9c428dfacdbc0")
 LINEAR = WeightFile(_SHIPPED / "linear.safetensors", "328c6383d5f9a76caded3a23676001ec162ff00313cfcd70cb0f76469f5b83b9")

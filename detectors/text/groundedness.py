@@ -41,7 +41,7 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
     """
 
-    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.79
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.8
     context_characters: Annotated[int, Meta(ge=1)] = 200
     max_sentences: Annotated[int, Meta(ge=1, le=1000)] = 64
     max_context: Annotated[int, Meta(ge=1, le=2000)] = 256
