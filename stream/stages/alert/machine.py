@@ -81,7 +81,7 @@ class Alerting:
             if (record := self._due(state, name, state.detectors[name], watermark)) is not None
         ]
         if records:
-            state.offset, state.watermark = offset, watermark
+            state.offset = offset
         self._forget(state, watermark)
         return records
 

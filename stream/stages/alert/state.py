@@ -96,7 +96,6 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
     part: str = ""
     model_version: str = ""
     offset: int = -1
-    watermark: float | None = None
     held: list[tuple[float, int]] = []
     detectors: dict[str, DetectorState] = {}
 
