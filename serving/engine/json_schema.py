@@ -114,23 +114,13 @@ def check_limits(schema: str) -> str:
 
 def _clean_patterns(schema: Any) -> None:
     """Replace the anchors that xgrammar ignores by an empty group; remove a pattern with a lookahead beside ``format``, which xgrammar prefers."""
-    nodes = [schema]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, list):
-            nodes += node
-        elif isinstance(node, dict):
-            if isinstance(pattern := node.get("pattern"), str):
-                node["pattern"] = _without_inner_anchors(pattern)
-                if "format" in node and _has_lookahead(pattern):
-                    del node["pattern"]
-            if isinstance(named := node.get("patternProperties"), dict):
-                node["patternProperties"] = {_without_inner_anchors(name): value for name, value in named.items()}
-            for name, value in node.items():
-                if name in _NAMED_SCHEMAS and isinstance(value, dict):
-                    nodes += value.values()
-                elif name not in {"const", "enum"}:
-                    nodes.append(value)
+    for node in _objects(schema, values=False):
+        if isinstance(pattern := node.get("pattern"), str):
+            node["pattern"] = _without_inner_anchors(pattern)
+            if "format" in node and _has_lookahead(pattern):
+                del node["pattern"]
+        if isinstance(named := node.get("patternProperties"), dict):
+            node["patternProperties"] = {_without_inner_anchors(name): value for name, value in named.items()}
 
 
 def _without_inner_anchors(pattern: str) -> str:
@@ -180,7 +170,8 @@ def _patterns(schema: Any) -> Iterator[str]:
             yield pattern
 
 
-def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+def _objects(schema: Any, *, values: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield each object of `schema`, without `values` only those that can be schemas: no value of ``const`` or ``enum``."""
     nodes = [schema]
     while nodes:
         node = nodes.pop()
@@ -188,7 +179,11 @@ def _objects(schema: Any) -> Iterator[dict[str, Any]]:
             nodes += node
         elif isinstance(node, dict):
             yield node
-            nodes += node.values()
+            for name, value in node.items():
+                if not values and name in _NAMED_SCHEMAS and isinstance(value, dict):
+                    nodes += value.values()
+                elif values or name not in {"const", "enum"}:
+                    nodes.append(value)
 
 
 def _repeated(pattern: str) -> int:
