@@ -76,7 +76,7 @@ def chain(names, home):
         (names.retraining, state("trained", 20.0, model_version="m_1")),
         (names.models, ModelRecord(version="m_1", at=20.0, retraining_id="rt_1", dataset_digest=digest, **OWN)),
         (names.retraining, state("blessed", 30.0, model_version="m_1")),
-        (names.retraining, state("promoted", 40.0, model_version="m_1", numbers={"epoch": 1.0})),
+        (names.retraining, state("promoted", 40.0, model_version="m_1", by="delivery", numbers={"epoch": 1.0})),
         (names.models, route),
     ]
 
