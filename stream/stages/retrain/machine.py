@@ -102,7 +102,10 @@ def observe(alerts: AlertsHalf, event: Event, offset: int) -> bool:
 
 
 def _work(state: RequestsHalf, record: RetrainingRecord) -> None:
-    """Set the request in flight, or in delivery, to that of `record`; without a lease of its own, a record keeps the lease before it."""
+    """Store the request of `record` as the one in delivery or in flight.
+
+    A record without a lease does not change the known lease of its request.
+    """
     if record.state in _DELIVERED:
         state.delivered_id = record.retraining_id
         return

@@ -115,7 +115,7 @@ class ResponseRecordV1(EventData, frozen=True, kw_only=True):
 
 
 def _plain(message: Message) -> tuple[TextMessage, ...]:
-    """Return `message` in version 1: each result of a tool is a message of its own, before the text."""
+    """Return `message` as messages of version 1: one for each tool result, then one for the text."""
     results = tuple(
         TextMessage(role="tool", content=part.response) for part in message.parts if isinstance(part, ToolResponsePart)
     )

@@ -22,7 +22,7 @@ def alert(alert_id, at, **fields):
     )
 
 
-#: A process of its own: a signal that the command does not handle would end all tests.
+#: Runs in a new process, because a signal that the command does not handle ends the whole process.
 SIGNALLED = """
 import asyncio, signal, sys
 import weir.client

@@ -9,8 +9,7 @@ import pytest
 from xgrammar import Grammar
 from xgrammar.testing import _is_grammar_accept_string as accepts
 
-from serving.engine.errors import SchemaRejectedError
-from serving.engine.json_schema import _length_limits, _repeated, check_limits, check_schema
+from serving.engine.json_schema import _CLASS, _LITERAL, _length_limits, _repeated, check_limits
 
 
 @pytest.mark.parametrize(
@@ -75,10 +74,11 @@ def test_only_patterns_are_cleaned():
     assert json.loads(check_limits(json.dumps(schema))) == expected
 
 
-@pytest.mark.parametrize("pattern", ["[" * 16_000, "[" * 16_000 + "\\", "{" + "1" * 16_000])
-def test_a_pattern_that_searches_could_read_again_and_again_is_rejected(pattern):
-    with pytest.raises(SchemaRejectedError):
-        check_schema(json.dumps({"type": "string", "pattern": pattern}))
+@pytest.mark.parametrize("pattern", ["[[[", "[[[\\", "[a[b"])
+def test_a_class_without_an_end_ends_with_the_pattern(pattern):
+    """Else a search starts at each ``[`` and reads to the end: 28 s for 16,000 of them."""
+    for found in (_LITERAL.finditer(pattern), _CLASS.finditer(pattern)):
+        assert [one.span() for one in found] == [(0, len(pattern))]
 
 
 def test_the_check_of_schemas_imports_neither_torch_nor_transformers():
