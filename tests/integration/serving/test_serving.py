@@ -112,7 +112,12 @@ def test_every_answer_has_exactly_one_request_id_from_the_edge(serving, client):
 
 def test_a_gateway_ignores_a_request_id_that_is_not_from_the_edge(serving):
     """A client that connects to the port of a gateway cannot choose the id of its events."""
-    port = serving.layout.environment()["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"]
+    environment = serving.layout.environment()
+    # Ray gives a gateway the first free port of this range.
+    first, last = (int(environment[f"RAY_SERVE_DIRECT_INGRESS_{end}_HTTP_PORT"]) for end in ("MIN", "MAX"))
+    gateway = psutil.Process(serving.pid_of("gateway"))
+    listening = {one.laddr.port for one in gateway.net_connections("inet") if one.status == psutil.CONN_LISTEN}
+    (port,) = (port for port in listening if first <= port <= last)
     headers = {"authorization": f"Bearer {KEY}", "x-request-id": "chosen"}
     answer = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, headers=headers, trust_env=False)
     assert answer.status_code == 200
