@@ -15,9 +15,8 @@ from stream.runtime.app import BaseApp
 from stream.runtime.membership import Membership
 from stream.runtime.watchdog import EXIT_STALLED, Watchdog, end_process
 
-__all__ = ["EXIT_CONFIG", "EXIT_CRASHED", "EXIT_STALLED", "run"]
+__all__ = ["EXIT_CONFIG", "EXIT_STALLED", "run"]
 
-EXIT_CRASHED = 1
 EXIT_CONFIG = 78
 
 _log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ _BEAT_SECONDS = 0.5
 def run(app: BaseApp) -> int:
     """Run `app` in the main thread until SIGTERM or SIGINT; blocks.
 
-    Returns 0 after a signal, :data:`EXIT_CONFIG` if a topic has another partition count, else :data:`EXIT_CRASHED`. A
+    Returns 0 after a signal, :data:`EXIT_CONFIG` if a topic has another partition count, else 1. A
     worker that stalls, or does not stop within 10 s, ends its process with
     :data:`~stream.runtime.watchdog.EXIT_STALLED`.
     """

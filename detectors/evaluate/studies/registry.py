@@ -15,7 +15,6 @@ from detectors.evaluate.studies.conversation_ids import conversation_ids
 from detectors.evaluate.studies.disguises import disguised_pii
 from detectors.evaluate.studies.domain_switch import domain_switch
 from detectors.evaluate.studies.drift_delay import drift_delay
-from detectors.evaluate.studies.error_over_patience import error_over_patience
 from detectors.evaluate.studies.identity_terms import identity_bias
 from detectors.evaluate.studies.languages import language_identification
 from detectors.evaluate.studies.paired_answers import paired_answers
@@ -54,9 +53,6 @@ STUDIES: dict[str, Study] = {
         lambda study: [*identity_bias(study), *paired_answers(study)],
     ),
     "disguises": Study("pii", "personal data in eight disguises and three codes", disguised_pii),
-    "patience": Study(
-        "drift", "error over patience on 1,000 streams: e-d-BH, and each stream by itself", error_over_patience
-    ),
 }
 assert {name for name in STUDIES if name in STREAM} == set(STREAM), "a stream detector without a study"
 

@@ -34,8 +34,8 @@ COST = {
 STREAMS = {
     "study": "data", "texts": "texts", "accuracy": "accuracy", "gap": "gap", "flagged": "flagged", "recall": "recall",
     "runs": "runs", "delay": "delay_median", "delay 90 %": "delay_p90",
-    "delay mean": "delay_mean", "missed": "missed", "too early": "too_early", "cut": "cut", "events": "events", "wrong": "wrong",
-    "found": "found", "error / patience x N": "error_over_patience", "run length": "run_length", "standard error": "standard_error",
+    "delay mean": "delay_mean", "missed": "missed", "too early": "too_early", "cut": "cut",
+    "run length": "run_length", "standard error": "standard_error",
 }  # fmt: skip
 
 

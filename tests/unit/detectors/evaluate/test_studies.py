@@ -12,7 +12,6 @@ from detectors.evaluate.studies.alarms import AFTER, censored_delay_row
 from detectors.evaluate.studies.context import StudyContext
 from detectors.evaluate.studies.conversation_ids import CLIENTS, Text, Trial, first_alarm_of
 from detectors.evaluate.studies.drift_delay import _RIVER, _every, _river_first, _river_value
-from detectors.evaluate.studies.error_over_patience import e_d_bh, error_over_patience
 from detectors.evaluate.studies.in_control import STREAMS
 from detectors.evaluate.studies.paired_answers import BIASES, paired_answers
 from detectors.evaluate.studies.registry import STUDIES, find_study
@@ -114,36 +113,3 @@ def test_delays_count_early_alarms_separately_and_censor_missed_changes():
 def test_an_unknown_study_names_the_known_ones():
     with pytest.raises(DataError, match="no study 'speed': choose one of drift: a switch of domain"):
         find_study("speed")
-
-
-@pytest.mark.parametrize(
-    ("statistics", "expected"),
-    [
-        ({}, []),
-        ({"a": 99.0}, []),
-        ({"a": 100.0}, ["a"]),
-        ({"a": 199.0, "b": 1.0}, []),
-        ({"a": 200.0, "b": 1.0}, ["a"]),
-        ({"b": 100.0, "a": 100.0}, ["a", "b"]),
-        ({"a": 150.0, "b": 99.0}, []),
-        ({"a": 300.0, "b": 150.0, "c": 100.0, "d": 99.0}, []),
-        ({"a": 300.0, "b": 300.0, "c": 140.0, "d": 99.0}, ["a", "b", "c"]),
-    ],
-)
-def test_e_d_bh_returns_the_strongest_streams_above_their_bound(statistics, expected):
-    assert e_d_bh(statistics, every=100) == expected
-
-
-def test_e_d_bh_needs_a_rate_above_zero():
-    with pytest.raises(ValueError, match="above 0"):
-        e_d_bh({"a": 1.0}, every=0)
-
-
-def test_error_over_patience_is_bounded_for_all_streams_together_and_not_per_stream(tmp_path):
-    study = StudyContext(tmp_path, 8, 0, no_progress)
-    rows = error_over_patience(study, streams=40, changed=4, limit=100)
-    worst = {
-        name: max(row["error_over_patience"] for row in rows if f": {name}, " in row["data"])
-        for name in ("e-d-BH", "each stream by itself")
-    }
-    assert worst["e-d-BH"] <= 1.0 < worst["each stream by itself"]
