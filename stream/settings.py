@@ -206,7 +206,8 @@ class AlertSettings(Section):
     open_windows: Count = Field(1, description="consecutive windows in alarm that open an alert of a stream detector")
     close_windows: Count = Field(3, description="consecutive windows without alarm that resolve such an alert")
     resolve_after_seconds: Seconds = Field(
-        300, description="event time without a finding that resolves a text detector's alert"
+        300,
+        description="event time without a finding that resolves an alert; for a stream detector, the shortest such time",
     )
     critical_findings: Count = Field(20, description="findings that make an alert critical")
     update_seconds: Seconds = Field(10, description="event time between two records of a firing alert")

@@ -24,6 +24,11 @@ _CRITICAL, _WARNING = "critical", "warning"
 _HOLD_SECONDS = 600.0
 #: A finding further ahead of the watermark comes from a source whose clock is wrong: watch is hours behind at most.
 _AHEAD_SECONDS = 86_400.0
+#: An alert of a stream detector resolves if no finding came for this multiple of the mean time between windows with events. An
+#: exponential time exceeds ten times its mean once in 22,000 times.
+_MEAN_GAPS = 10.0
+#: Share of the newest gap in the mean, and the longest gap that counts: after a night or a weekend, the mean must fall soon.
+_RECENT, _LONGEST_GAP = 0.2, 3_600.0
 
 
 def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
@@ -137,6 +142,8 @@ class Alerting:
         if detector.last_bucket_end is not None and finding.time <= detector.last_bucket_end:
             return []
         detector.last_bucket_end = finding.time
+        if finding.events:
+            self._add_gap(detector, finding.time)
         if not finding.alarm:
             return self._clear(state, finding, detector)
         if not finding.events and not own:
@@ -145,12 +152,22 @@ class Alerting:
         width = finding.bucket_seconds or self._bucket_seconds
         detector.evidence = detector.evidence or Evidence(window_seconds=width)
         add(detector.evidence, event.id, finding, event.traceparent)
+        quiet = max(
+            self._settings.resolve_after_seconds, self._settings.close_windows * width, _MEAN_GAPS * detector.mean_gap
+        )
         if detector.alert is not None:
+            detector.alert.resolves_after = quiet
             return self._changed(state, finding.detector, detector, finding.time)
         if detector.alarms < self._settings.open_windows:
             return []
-        quiet = max(self._settings.resolve_after_seconds, self._settings.close_windows * width)
         return [self._open(state, event, detector, quiet, finding.time)]
+
+    @staticmethod
+    def _add_gap(detector: DetectorState, time: float) -> None:
+        if detector.last_events is not None:
+            gap = min(time - detector.last_events, _LONGEST_GAP)
+            detector.mean_gap += (gap - detector.mean_gap) * (_RECENT if detector.mean_gap else 1.0)
+        detector.last_events = time
 
     def _clear(self, state: StreamAlerts, finding: FindingRecord, detector: DetectorState) -> list[Event]:
         detector.alarms, detector.clears = 0, detector.clears + 1

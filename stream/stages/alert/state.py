@@ -72,9 +72,14 @@ class OpenAlert(msgspec.Struct, kw_only=True):
 
 
 class DetectorState(msgspec.Struct, kw_only=True):
-    """One detector of one stream: consecutive buckets with and without alarm, evidence, and the firing alert."""
+    """One detector of one stream: consecutive buckets with and without alarm, evidence, and the firing alert.
+
+    `last_events` is the end of the newest bucket with events, `mean_gap` the moving mean of the seconds between two such buckets.
+    """
 
     last_bucket_end: float | None = None
+    last_events: float | None = None
+    mean_gap: float = 0.0
     alarms: int = 0
     clears: int = 0
     evidence: Evidence | None = None

@@ -48,6 +48,29 @@ def test_a_stream_that_becomes_inactive_resolves_by_event_time():
     assert told(alerts.run([watch_tick(2000.0)], 2)) == [("drift", "resolved", 1, 310.0)]
 
 
+def test_a_stream_with_a_request_every_ten_minutes_has_one_alert_about_a_lasting_change():
+    alerts, records = Alerts(), []
+    before, after = range(120, 720, 120), range(720, 9600, 120)
+    for number in [*before, *after]:
+        log = [clear(number) if number in before else bucket_finding(number)]
+        log += [bucket_finding(number + later, alarm=number in after, events=0) for later in range(1, 4)]
+        records += alerts.run([*log, watch_tick(5 * number + 595.0)], 5 * number)
+    assert {record.data.alert_id for record in records} == {records[0].data.alert_id}
+    assert {record.data.state for record in records} == {"firing"}
+    last = 5.0 * after[-1] + 5
+    assert told(alerts.run([watch_tick(last + 86_400)], 100_000))[0][1:] == ("resolved", len(records), last + 6_000)
+
+
+def test_an_idle_weekend_delays_the_resolution_by_at_most_some_hours():
+    alerts = Alerts()
+    alerts.run([clear(number) for number in range(1, 40)])
+    monday = 50_000
+    alerts.run([bucket_finding(monday)], 100)
+    (record,) = alerts.run([watch_tick(5.0 * monday + 36_000)], 101)
+    assert record.data.state == "resolved"
+    assert record.data.at < 5 * monday + 3 * 3_600
+
+
 def test_an_alarm_without_events_is_no_new_window():
     alerts = Alerts()
     alerts.run([bucket_finding(1), bucket_finding(2, events=0), bucket_finding(3, events=0)])
