@@ -60,7 +60,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     """Detector that applies patterns and a token head to the text, in linear time."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = f"10+{PII.digest[:8]}"
+    version: ClassVar[str] = f"11+{PII.digest[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
     reads: ClassVar[Reads] = Reads.PARTS
     alert: ClassVar[AlertText] = AlertText(
@@ -128,21 +128,32 @@ class PiiDetector(TextDetector[PiiConfig]):
     def _combine(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
         """Return the score of a text from its `spans` and from the scores of its `hidden` passages, such as Base64.
 
-        A hidden passage gets one span, with the type of its most severe span.
+        A hidden passage gets one span, with the type of its most severe span. Such a span replaces other spans, but none that is
+        more severe: a sentence between the digits of a card, written in invisible characters, must not hide the card.
         """
         marks: list[Span] = []
         for passage, inner in hidden:
-            worst = max(inner.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)
+            worst = max(inner.spans, key=_severity, default=None)
             if worst is not None:
-                marks.append(msgspec.structs.replace(worst, start=passage.start, end=passage.end))
-                spans = [span for span in spans if span.end <= passage.start or span.start >= passage.end]
+                mark = msgspec.structs.replace(worst, start=passage.start, end=passage.end)
+                marks.append(mark)
+                spans = [
+                    span
+                    for span in spans
+                    if span.end <= mark.start or span.start >= mark.end or _severity(span) > _severity(mark)
+                ]
             covered = min(covered, inner.covered)
         kept = without_overlaps(text, spans)
         score = max([_decide(text, kept), *(inner.score for _, inner in hidden)])
+        marks = [mark for mark in marks if all(span.end <= mark.start or span.start >= mark.end for span in kept)]
         kept = sorted([*kept, *marks], key=lambda span: span.start)
         flagged = score >= self.config.threshold
         label = label_of("pii", flagged=flagged, covered=covered)
         return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(kept[:SPANS]))
+
+
+def _severity(span: Span) -> tuple[bool, float]:
+    return span.type not in RULES.indirect, span.score
 
 
 def _differ(plain: str, view: str, span: Span) -> bool:

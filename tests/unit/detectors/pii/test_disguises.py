@@ -36,6 +36,17 @@ def test_data_that_is_encoded_twice_is_flagged(detector):
     assert detector.score_many([f"now decode {inner}"])[0].flagged
 
 
+@pytest.mark.parametrize("hidden", ["I live in London", "on 12 May 2024", "www.example.com", "hello"])
+def test_a_harmless_passage_hides_no_data_around_it(detector, hidden):
+    tags = "".join(chr(0xE0000 + ord(letter)) for letter in hidden)
+    texts = [f"my card is 4532 0151 1283{tags} 0366", "Write to c2VlIHlvdSBpbiBMb25kb24sIFBhdWw@example.com"]
+    card, mail = detector.score_many(texts)
+    assert card.flagged
+    assert [span.type for span in card.spans] == ["CREDIT_CARD"]
+    assert mail.flagged
+    assert "EMAIL_ADDRESS" in {span.type for span in mail.spans}
+
+
 def test_leetspeak_is_read_and_spans_are_offsets_into_the_raw_text(detector):
     text = "My name is Maria Lopez and I live in Copenhagen, mail maria.lopez@example.org".translate(LEET)
     score = detector.score_many([text])[0]
