@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
+from support.stack import free_port
 
 from weir.cli import demo
 from weir.cli.up import interrupt_on_signals, print_addresses
@@ -27,6 +28,7 @@ def running(tmp_path, monkeypatch):
     """The settings of a running, healthy stack of broker and score."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setenv("WEIR_HTTP__PORT", str(free_port()))  # a stack of the developer can use the default port
     components = [Component(name=name, argv=[name], address="", health_url="") for name in ("broker", "score")]
     save_plan(
         Plan(home=str(tmp_path), run_dir="/tmp/w", components=components, broker="given", bootstrap="x:1", ports={})
