@@ -197,6 +197,9 @@ class TextDetector(Detector[ConfigT]):
         """Whether a detector of `Reads.UNTRUSTED` reads each text before the model's last message by itself, too."""
         return False
 
+    def check_options(self) -> None:
+        """Raise ConfigError if an option without a usable default is not set, so that a wrong setting is found before `load`."""
+
     @abc.abstractmethod
     def load(self) -> None:
         """Load weights and compile patterns; a second call does nothing.

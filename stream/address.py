@@ -9,10 +9,20 @@ import re
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, GetCoreSchemaHandler
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Address", "Link", "Servers", "Target", "WebhookAddress", "WebhookTarget", "is_address", "redacted"]
+__all__ = [
+    "Address",
+    "Link",
+    "Servers",
+    "Target",
+    "TraceLink",
+    "WebhookAddress",
+    "WebhookTarget",
+    "is_address",
+    "redacted",
+]
 
 _CREDENTIALS = re.compile(r"(https?://)?.*:.*@", re.DOTALL)
 _MASK = "********@"
@@ -123,5 +133,7 @@ Target = Annotated[Address, AfterValidator(_given)]
 WebhookTarget = Annotated[WebhookAddress, AfterValidator(_given)]
 #: An address that is shown to people.
 Link = Annotated[str, AfterValidator(_without_user)]
+#: An address of a trace, which is shown to people; ``{trace_id}`` in it is replaced.
+TraceLink = Annotated[str, Field(pattern=r"^$|^https?://\S*\{trace_id\}\S*$"), AfterValidator(_without_user)]
 #: ``host:port[,host:port]`` of Kafka.
 Servers = Annotated[str, AfterValidator(_without_sasl), AfterValidator(_with_ports)]

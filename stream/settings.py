@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from stream.address import Link, Servers, Target, WebhookTarget
+from stream.address import Link, Servers, Target, TraceLink, WebhookTarget
 from stream.errors import BrokerError
 from stream.section import Section, overlaid
 from stream.webhook_signature import secret_bytes
@@ -333,7 +333,7 @@ class BridgeSettings(Section):
         min_length=1,
     )
     runbook_url: Link = Field("docs/runbook.md", description="URL of docs/runbook.md in alerts")
-    trace_url: Link = Field("", description="URL of a trace, with {trace_id}; empty: the local MLflow, if it runs")
+    trace_url: TraceLink = Field("", description="URL of a trace, with {trace_id}; empty: the local MLflow, if it runs")
     webhooks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")], WebhookSettings] = Field(
         default_factory=dict,
         description='webhooks by name, each with url, secret, tenants (default "*") and severity (lowest; default "warning")',

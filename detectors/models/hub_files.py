@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-__all__ = ["hub_folder", "read_weights", "safetensors_of", "tokenizer_of"]
+__all__ = ["check_source", "hub_folder", "read_weights", "safetensors_of", "tokenizer_of"]
 
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 #: Patterns of the files to download; they exclude pickles and Python code.
@@ -22,25 +23,29 @@ _WANTED = ("*.json", "*.txt", "*.safetensors")
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".msgpack", ".h5")
 
 
+def check_source(model: str, revision: str) -> None:
+    """Raise ConfigError if no model is configured, or a repository without a commit; a branch name is not accepted, because the branch could change."""
+    if not model:
+        raise ConfigError("detector hub has no model: name a folder or a repository in detectors.options.hub.model")
+    if _REPOSITORY.fullmatch(model) and not _COMMIT.fullmatch(revision) and not Path(model).is_dir():
+        raise ConfigError(
+            f"the revision of hub model {model} is {revision!r}: set detectors.options.hub.revision to its commit, 40 hexadecimal digits"
+        )
+
+
 def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
     """Return the model's folder: ``model`` if it is a folder, else the repository's folder in the hub's local cache.
 
-    Raises ConfigError if no model is configured, or if a repository is configured without a commit; a branch name is
-    not accepted, because the branch could change.
+    Raises ConfigError as :func:`check_source`.
     Raises WeightsError if ``model`` is neither a folder nor OWNER/NAME, if huggingface-hub is not installed, or if the model is
     not in the cache and the download fails or is not allowed.
     """
-    if not model:
-        raise ConfigError("detector hub has no model: name a folder or a repository in detectors.options.hub.model")
+    check_source(model, revision)
     if Path(model).is_dir():
         return Path(model)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+    if not _REPOSITORY.fullmatch(model):
         raise WeightsError(
             f"hub model {model!r} is neither a folder nor an OWNER/NAME of the hub: correct detectors.options.hub.model"
-        )
-    if not _COMMIT.fullmatch(revision):
-        raise ConfigError(
-            f"the revision of hub model {model} is {revision!r}: set detectors.options.hub.revision to its commit, 40 hexadecimal digits"
         )
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a model from the hub needs it

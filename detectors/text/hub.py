@@ -14,8 +14,8 @@ import numpy as np
 from msgspec import Meta
 
 from detectors.base import AlertText, Score, TextDetector, label_of
-from detectors.errors import NotLoadedError, WeightsError
-from detectors.models.hub_files import hub_folder, read_weights, safetensors_of, tokenizer_of
+from detectors.errors import ConfigError, NotLoadedError, WeightsError
+from detectors.models.hub_files import check_source, hub_folder, read_weights, safetensors_of, tokenizer_of
 
 __all__ = ["HubConfig", "HubDetector"]
 
@@ -77,6 +77,14 @@ class HubDetector(TextDetector[HubConfig]):
         self.version = f"1+{hashlib.sha256(pinned).hexdigest()[:8]}"  # type: ignore[misc]  # other weights, another version
         self._classifier: Any = None
         self._words: dict[int, str] = {}
+
+    def check_options(self) -> None:
+        """Raise ConfigError if the model, the commit of a repository, or the labels are not configured."""
+        check_source(self.config.model, self.config.revision)
+        if not self.config.labels:
+            raise ConfigError(
+                "detector hub has no labels: set the model's labels (id2label in its config.json) in detectors.options.hub.labels"
+            )
 
     def load(self) -> None:
         """Find, check and load the model; see `TextDetector.load`.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from stream.section import Section
 from stream.settings import Count, FromZero, Positive, Seconds, Share, tenant_table
@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 _FromZeroToOne = Annotated[float, Field(ge=0, lt=1)]
+_Language = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z]{2,3}$", to_lower=True)]
 _Alpha = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -49,7 +50,9 @@ class DatasetSettings(Section):
     near_duplicate: Share = Field(
         0.8, description="Jaccard similarity of word triples; texts with at least this value are near duplicates"
     )
-    languages: tuple[str, ...] = Field((), description="languages to keep, as ISO 639-1 codes; empty: all")
+    languages: tuple[_Language, ...] = Field(
+        (), description="languages to keep, as ISO 639-1 codes (else 639-3); empty: all"
+    )
     min_characters: Count = Field(1, description="minimum characters of an answer")
     max_characters: Count = Field(8_192, description="maximum characters of a prompt and of an answer")
     pii: Literal["mask", "drop"] = Field(

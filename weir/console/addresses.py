@@ -7,7 +7,7 @@ from weir.errors import StackError
 from weir.home.ports import load_ports, reachable
 from weir.settings import Settings
 
-__all__ = ["console_address", "console_link", "console_names", "console_port", "in_url"]
+__all__ = ["console_address", "console_link", "console_names", "console_port", "host_header", "in_url"]
 
 
 def console_port(settings: Settings) -> int:
@@ -31,8 +31,13 @@ def in_url(host: str) -> str:
 
 
 def console_names(settings: Settings, port: int) -> list[str]:
-    """Return ``name:port`` for each configured host name; links use the first name."""
-    return [name if ":" in name else f"{name}:{port}" for name in settings.console.names]
+    """Return the Host header for each configured host name; links use the first name."""
+    return [host_header(name if ":" in name else f"{name}:{port}") for name in settings.console.names]
+
+
+def host_header(address: str) -> str:
+    """Return ``name:port`` as a browser sends it: without the default port of HTTP."""
+    return address.removesuffix(":80")
 
 
 def console_link(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from stream.ledger.queries.console_queries import LedgerPages
 from stream.runbook import SILENCE
 from stream.wire.errors import StreamError
 from weir.console.action_endpoints import ActionEndpoints
-from weir.console.addresses import console_names, in_url
+from weir.console.addresses import console_names, host_header, in_url
 from weir.console.assets import Asset, load_assets
 from weir.console.json_http import error_response
 from weir.console.live_updates import LiveEndpoint
@@ -86,7 +86,8 @@ def _capabilities() -> dict[str, dict[str, Any]]:
 def _hosts(settings: Settings, port: int) -> frozenset[str]:
     """Return the allowed Host headers; another host name could be an attacker's name that resolves to this address."""
     own = {"127.0.0.1", "localhost", "[::1]", in_url(settings.console.host)}
-    return frozenset(name.lower() for name in (*(f"{name}:{port}" for name in own), *console_names(settings, port)))
+    local = (host_header(f"{name}:{port}") for name in own)
+    return frozenset(name.lower() for name in (*local, *console_names(settings, port)))
 
 
 def _pages(assets: dict[str, Asset]) -> list[Route]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from detectors.errors import DetectorError
+from detectors.errors import ConfigError, DetectorError
 from stream.settings import DetectorSettings, tenant_table
 from stream.wire import OWN_TENANT
 from weir.errors import SettingsError
@@ -26,7 +26,7 @@ def check_detector_options(loaded: Loaded) -> None:
     pattern. If the libraries of the detectors are not installed (as in an image that only serves), nothing is checked.
 
     Raises SettingsError with one line per error: an unknown detector or option, a value out of bounds, or a detector that
-    does not read the side on which it is enabled, or needs more characters of the prompt than are recorded.
+    does not read the side on which it is enabled, lacks a required option, or needs more characters of the prompt than are recorded.
     """
     options = list(_options(loaded.settings))
     thresholds = list(_thresholds(loaded.settings))
@@ -90,7 +90,7 @@ def _threshold_errors(loaded: Loaded, keys: list[tuple[str, ...]]) -> Iterator[s
 
 
 def _enabled_errors(loaded: Loaded, added: list[tuple[str, str]]) -> Iterator[str]:
-    """Yield an error for each enabled detector that does not exist, does not read this side, or needs more characters of the prompt than are recorded."""
+    """Yield an error for each enabled detector that does not exist, does not read this side, lacks an option, or needs more characters of the prompt than are recorded."""
     from detectors.registry import TEXT, create_text  # noqa: PLC0415 - see above
 
     settings = loaded.settings.detectors
@@ -104,7 +104,12 @@ def _enabled_errors(loaded: Loaded, added: list[tuple[str, str]]) -> Iterator[st
             yield f"{where}: {name} reads only {read}; move it to detectors.{TEXT[name].sides[0]}"
             continue
         with contextlib.suppress(DetectorError):  # a wrong option is reported already
-            needed = create_text(name, settings.options.get(name)).prompt_characters
+            detector = create_text(name, settings.options.get(name))
+            try:
+                detector.check_options()
+            except ConfigError as error:
+                yield f"{where}: {error}"
+            needed = detector.prompt_characters
             if needed and side == "input":
                 yield (
                     f"{where}: with its options, {name} compares answers with their prompts, so it would flag no prompt; move it to "

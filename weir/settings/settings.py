@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from serving.gateway.consistency_settings import ConsistencyRules, ConsistencySettings
 from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
-from stream.address import Address, Link
+from stream.address import Address, Link, TraceLink
 from stream.archive.settings import ArchiveSettings
 from stream.loop.settings import DeliveryProcessSettings, LoopSettings, TrainSettings
 from stream.section import Section
@@ -61,10 +61,9 @@ class TraceSection(Section):
         description="OTLP/HTTP URL for traces; Weir sends user:password@ in the URL and never shows it; empty: the local MLflow, if it runs",
     )
     ratio: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of new traces that are exported")
-    view: Link = Field(
+    view: TraceLink = Field(
         "",
         description="URL of a trace's page, with {trace_id} (http://127.0.0.1:16686/trace/{trace_id}); empty: the local MLflow's",
-        pattern=r"^$|^https?://\S*\{trace_id\}\S*$",
     )
 
 
@@ -89,7 +88,7 @@ class ConsoleSection(Section):
         0,
         description="port to listen on; 0: a free port, kept in ports.json. Set a number if the process has its own container",
     )
-    names: tuple[str, ...] = Field(
+    names: tuple[Annotated[str, Field(pattern=r"^[^\s/]+$")], ...] = Field(
         (),
         description="further names (or name:port) that the console accepts as the host of a request, for example behind a published port; links use the first name",
     )

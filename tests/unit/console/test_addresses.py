@@ -21,6 +21,7 @@ def settings(home, **console):
         ((), "http://127.0.0.1:8900"),
         (("127.0.0.1:9100", "localhost:9100"), "http://127.0.0.1:9100"),
         (("Desk.example",), "http://Desk.example:8900"),
+        (("weir.example.com:80",), "http://weir.example.com"),
     ],
 )
 async def test_a_link_has_the_configured_name_and_signs_in(tmp_path, names, address):

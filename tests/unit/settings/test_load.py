@@ -1,6 +1,7 @@
 import pytest
 from support.cases import cases
 
+from stream.loop.settings import loop_settings
 from stream.settings import tenant_settings
 from weir.component.process import trace_settings
 from weir.errors import SettingsError
@@ -193,6 +194,11 @@ def test_sentinels_are_off_by_default_and_can_be_slower_if_alerts_last_longer(wr
     write("[sentinel]\nevery_seconds = 200\n[tenants._weir.alerts]\nresolve_after_seconds = 400\n")
     monkeypatch.setenv("WEIR_SENTINEL__ENABLED", "true")
     assert load_settings().settings.sentinel.enabled
+
+
+def test_a_language_of_datasets_can_have_capitals(write):
+    write('[tenants.a.loop.dataset]\nlanguages = ["EN", "nds"]\n')
+    assert loop_settings(load_settings().settings.tenants, "a").dataset.languages == ("en", "nds")
 
 
 def test_the_bridge_is_off_until_it_has_a_receiver(write):
