@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from pydantic_core import PydanticCustomError
 
 from stream.address import is_address
-from stream.section import Section, overlaid
+from stream.section import Section, check_order, overlaid
 
 __all__ = [
     "MAX_CONNECTIONS",
@@ -30,6 +30,8 @@ _MISSING_ENGINES = {"packed": "openvino has replaced packed"}
 _KIB = 1024
 #: Connections that the endpoint keeps open at the same time; further ones wait in the kernel's queue.
 MAX_CONNECTIONS = 1024
+#: Minimum number of requests in progress whose ends fit into an empty spool, about.
+_ENDS_IN_SPOOL = 4
 #: transformers reserves memory for `max_length` tokens of each slot; openvino only for the tokens of its requests.
 _OPENVINO_SLOTS, _SLOTS = 32, 8
 
@@ -83,6 +85,11 @@ class HttpSettings(Section):
         f"Behind a reverse proxy, all clients have its address: set {MAX_CONNECTIONS} (no limit)",
     )
     gateways: Count = Field(1, description="gateway replicas; each has a spool of its own")
+
+    @model_validator(mode="after")
+    def _one_large_body_fits(self) -> Self:
+        check_order(self, "max_image_body_bytes", "image_bodies_bytes")
+        return self
 
 
 class ModelSettings(Section):
@@ -229,15 +236,29 @@ class CaptureSettings(Section):
         "shed",
         description="if the spool is full: shed answers the request and counts its records as lost in a gap record; reject answers 503",
     )
-    limit_bytes: Count = Field(2 * _KIB**3, description="size limit of a gateway's spool")
+    limit_bytes: Annotated[int, Field(ge=96 * _KIB)] = Field(
+        2 * _KIB**3, description="size limit of a gateway's spool; at least 4 times end_reserve_bytes"
+    )
     segment_bytes: Count = Field(16 * _KIB**2, description="size at which a segment is closed")
     sync_seconds: Seconds = Field(
-        0.05, description="time between two syncs to the disk; a power loss can lose the records of this time"
+        0.05,
+        description="time between two syncs to the disk, or tick_seconds if that is shorter; a power loss can lose the records of this time",
     )
     tick_seconds: Seconds = Field(
-        1.0, description="interval of the heartbeat records (ticks), which advance a source's event time"
+        1.0,
+        description="interval of the heartbeat records (ticks), which advance a source's event time; at most half of ledger.silence_seconds and of watch.source_silence_seconds",
     )
     end_reserve_bytes: Count = Field(512 * _KIB, description="space reserved for the end of each request in progress")
+
+    @model_validator(mode="after")
+    def _requests_fit(self) -> Self:
+        # Beside the end, an empty spool needs room for its head, the request and a gap record of at most 68 KiB.
+        if self.limit_bytes < _ENDS_IN_SPOOL * self.end_reserve_bytes:
+            raise ValueError(
+                f"limit_bytes is {self.limit_bytes}, and end_reserve_bytes is {self.end_reserve_bytes}; set limit_bytes to at least "
+                f"{_ENDS_IN_SPOOL} times end_reserve_bytes"
+            )
+        return self
 
 
 class IntakeSettings(Section):

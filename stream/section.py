@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-__all__ = ["Section", "overlaid"]
+__all__ = ["Section", "check_order", "overlaid"]
 
 
 class Section(BaseModel):
@@ -23,6 +23,13 @@ class Section(BaseModel):
             for found in _booleans(value):
                 raise ValueError(f"{str(found).lower()} is not a number")
         return value
+
+
+def check_order(section: Section, lower: str, upper: str) -> None:
+    """Raise ValueError if the value of the key `lower` is more than that of the key `upper`."""
+    low, high = getattr(section, lower), getattr(section, upper)
+    if low > high:
+        raise ValueError(f"{lower} is {low}, and {upper} is {high}; set {lower} to at most {upper}")
 
 
 def overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

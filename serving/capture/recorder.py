@@ -142,7 +142,7 @@ class Recorder:
     def _keep(self, writer: SpoolWriter) -> None:
         """Until the recorder is closed, sync the spool, write ticks (heartbeat records), and check which segments were unlinked."""
         due = time.monotonic() + self._settings.tick_seconds
-        while not self._stop.acquire(timeout=self._settings.sync_seconds):
+        while not self._stop.acquire(timeout=min(self._settings.sync_seconds, self._settings.tick_seconds)):
             now = time.monotonic()
             if now >= due or writer.full:
                 writer.recount()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from stream.section import Section
+from stream.section import Section, check_order
 from stream.settings import Count, FromZero, Positive, Seconds, Share, tenant_table
 
 __all__ = [
@@ -68,6 +68,12 @@ class DatasetSettings(Section):
     augment: Literal["none", "lower"] = Field(
         "none", description="lower: add a marked copy of each new row with a lower-case prompt"
     )
+
+    @model_validator(mode="after")
+    def _rows_are_possible(self) -> Self:
+        check_order(self, "min_examples", "max_examples")
+        check_order(self, "min_characters", "max_characters")
+        return self
 
 
 class TenantTrainSettings(Section):

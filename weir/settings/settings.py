@@ -207,6 +207,18 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("watch", "ledger")
+    @classmethod
+    def _two_ticks_until_silence(cls, value: Section, info: ValidationInfo) -> Section:
+        key = "source_silence_seconds" if info.field_name == "watch" else "silence_seconds"
+        capture, seconds = info.data.get("capture"), getattr(value, key)
+        if capture is not None and seconds < 2 * capture.tick_seconds:
+            raise ValueError(
+                f"{key} is {seconds:g}, and capture.tick_seconds is {capture.tick_seconds:g}; set {key} to at least twice"
+                " capture.tick_seconds"
+            )
+        return value
+
     @field_validator("tenants")
     @classmethod
     def _known_tenant_keys(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -230,4 +230,4 @@ def _serving(world):
 
 def _open(world):
     """Open a gateway; with a small limit its spool sheds requests."""
-    world.open_gateway(limit_bytes=world.random.choice((1_000_000, 1_000_000, 90_000, 200_000)))
+    world.open_gateway(limit_bytes=world.random.choice((1_000_000, 1_000_000, 100_000, 200_000)))

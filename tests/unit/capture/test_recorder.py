@@ -81,6 +81,12 @@ async def test_the_balance_is_read_from_the_disk(recorder, tmp_path):
     assert balance.oldest_age_seconds > 0
 
 
+def test_ticks_do_not_wait_for_the_next_sync(tmp_path, registry):
+    settings = CaptureSettings(sync_seconds=3600, tick_seconds=0.02)
+    with Recorder(root=tmp_path, settings=settings, registry=registry) as recorder:
+        until(lambda: len(events_of(directory_of(recorder, tmp_path))) > 3)
+
+
 def test_before_anything_runs_the_balance_is_empty(tmp_path):
     assert read_balance(tmp_path / "nowhere") == Balance()
 

@@ -172,6 +172,7 @@ def test_a_silenced_alert_remains_a_problem_and_is_marked(home, ledger, detector
 
 def test_a_spool_that_is_almost_full_is_a_problem_with_its_remedy(home, ledger, monkeypatch):
     monkeypatch.setenv("WEIR_CAPTURE__LIMIT_BYTES", "100000")
+    monkeypatch.setenv("WEIR_CAPTURE__END_RESERVE_BYTES", "10000")
     recorder = Recorder(root=home / "spool", settings=CaptureSettings(limit_bytes=10**8), registry=CollectorRegistry())
     with recorder:
         record = a_request("r1", "x" * 60_000)

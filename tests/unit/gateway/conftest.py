@@ -49,7 +49,7 @@ class Stack:
         if upstream is not None:
             settings = ModelSettings(engine="upstream", **upstream)
             self.backend = UpstreamBackend("echo", settings, UpstreamMetrics(self.registry))
-        settings = CaptureSettings(on_full=on_full, limit_bytes=limit_bytes)
+        settings = CaptureSettings(on_full=on_full).model_copy(update={"limit_bytes": limit_bytes})
         self.recorder = Recorder(root=tmp_path / "spool", settings=settings, registry=self.registry)
         self.recorder.start()
         self.spans = InMemorySpanExporter()
