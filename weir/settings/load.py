@@ -33,8 +33,10 @@ __all__ = ["Loaded", "as_written", "home_folder", "key_of", "load_settings"]
 #: Sections whose keys are names that users choose.
 _NAMED = ("models", "tenants")
 _MASK = "********"
-#: In the key of a variable of vLLM's replicas (``llm_config.runtime_env``), which can be a token such as HF_TOKEN.
-_VARIABLES = ".env_vars."
+#: Keys of vLLM's tables that are, or can be, secrets: variables of its replicas, and arguments such as hf_token.
+_SECRETS = re.compile(
+    r"\.env_vars\.|\.(?:engine_kwargs|llm_config|prefill)\.(?:.*[._-])?(?:token|key|secret|password)$", re.IGNORECASE
+)
 #: Type of a pydantic error → the fix in TOML, because pydantic's messages name Python types.
 _KINDS = {
     "dict_type": "it must be a table",
@@ -57,7 +59,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     def effective(self) -> dict[str, dict[str, Any]]:
         """Return {dotted key: {value, source}}, with masked secrets; the values have the types of JSON."""
         return {
-            key: {"value": _MASK if _VARIABLES in key else _shown(value), "source": self.sources.get(key, "default")}
+            key: {"value": _MASK if _SECRETS.search(key) else _shown(value), "source": self.sources.get(key, "default")}
             for key, value in _flatten(self.settings)
         }
 
@@ -146,6 +148,11 @@ def _environment_keys() -> dict[str, str]:
 
 
 def _check_environment(values: Mapping[str, Any]) -> None:
+    for name in os.environ:
+        if name.upper().startswith(PREFIX) and not name.startswith(PREFIX):
+            raise SettingsError(
+                f"{name} is no variable of Weir, because their names begin with {PREFIX}; write {name.upper()}, or unset it"
+            )
     for key, name in _environment_keys().items():
         section, *parts = key.split(".")
         named = values.get(section) if section in _NAMED and parts else None

@@ -156,6 +156,15 @@ def test_a_bad_variable_is_an_error_that_names_it(monkeypatch, name, value, repo
         load_settings()
 
 
+@pytest.mark.parametrize(
+    "name", ["weir_http__port", "Weir_Http__Port", "weir_http__prot", "weir_htp__port", "weir_home"]
+)
+def test_a_variable_whose_prefix_has_small_letters_is_an_error_with_its_right_name(monkeypatch, name):
+    monkeypatch.setenv(name, "9000")
+    with pytest.raises(SettingsError, match=f"^{name} .*; write {name.upper()}, or unset it$"):
+        load_settings()
+
+
 def test_an_error_in_an_item_of_a_list_names_the_variable_of_the_list(monkeypatch):
     monkeypatch.setenv("WEIR_DETECTORS__OUTPUT", "[1]")
     with pytest.raises(SettingsError, match=r"detectors\.output\.0 \(WEIR_DETECTORS__OUTPUT\)"):
@@ -258,10 +267,21 @@ def test_no_password_is_shown(monkeypatch):
     assert (traces.endpoint, list(traces.headers)) == ("http://127.0.0.1:5000/v1/traces", ["authorization"])
 
 
-def test_no_variable_of_vllm_is_shown(write):
-    write('[model]\nengine = "vllm"\n[model.llm_config.runtime_env.env_vars]\nHF_TOKEN = "hunter2"\n')
+def test_no_secret_of_vllm_is_shown(write):
+    write(
+        '[model]\nengine = "vllm"\n[model.llm_config.runtime_env.env_vars]\nHF_TOKEN = "hunter2"\n'
+        '[model.engine_kwargs]\nhf_token = "hunter2"\nmax_num_batched_tokens = 2048\nlong_prefill_token_threshold = 9\n'
+        '[model.prefill.engine_kwargs]\napi_key = ["hunter2"]\n'
+    )
     effective = load_settings().effective()
-    assert effective["model.llm_config.runtime_env.env_vars.HF_TOKEN"]["value"] == "********"
+    for key in (
+        "llm_config.runtime_env.env_vars.HF_TOKEN",
+        "engine_kwargs.hf_token",
+        "prefill.engine_kwargs.api_key",
+    ):
+        assert effective[f"model.{key}"]["value"] == "********"
+    assert effective["model.engine_kwargs.max_num_batched_tokens"]["value"] == 2048
+    assert effective["model.engine_kwargs.long_prefill_token_threshold"]["value"] == 9
     assert "hunter2" not in str(effective)
 
 
