@@ -24,6 +24,7 @@ Generated from the settings by `make reference`; do not edit it.
 Weir uses the built-in defaults, then `weir.toml` (or the file that `WEIR_CONFIG` names), then the environment; later values override earlier ones.
 Variables are `WEIR_<SECTION>__<KEY>` (lists and tables as JSON), or `WEIR_<SECTION>__<KEY>_FILE` with the path of a file that contains the value.
 `WEIR_HOME` (`home` in weir.toml) is the folder that a running stack writes to: by default `.weir`, beside weir.toml or in the current folder.
+Write other paths as absolute paths: a relative path starts at the current folder of each process, except `archive.url` (at weir.toml's folder).
 
 `weir config` prints each effective setting and its source. An unknown key, or a value out of its bounds, is an error. Each process
 reads the settings once, at its start: restart the stack after a change."""
