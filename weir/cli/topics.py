@@ -49,7 +49,7 @@ def create(*, as_json: bool) -> None:
 
     settings = load_settings().settings
     kafka = effective_kafka(settings)
-    made = ensure_topics(settings, plan_broker(settings.kafka).kind, kafka.bootstrap_servers)
+    made = ensure_topics(settings, plan_broker(settings.kafka, settings.home).kind, kafka.bootstrap_servers)
     text = f"created {', '.join(made)}" if made else "all topics exist"
     print_result({"created": made}, text, as_json=as_json)
 

@@ -18,7 +18,7 @@ from weir.errors import SettingsError
 from weir.home.disk_space import GIB, NEEDED_BYTES, free_bytes
 from weir.local.broker.find_java import JAVA_MINIMUM, find_java, java_version
 from weir.local.broker.kafka_jars import apache_available, apache_installed
-from weir.local.broker.launch import check_login, plan_broker
+from weir.local.broker.launch import check_login, local_broker, plan_broker
 from weir.local.preflight import environment_problem, http_port_problem
 from weir.local.stack_state import load_components, supervisor_runs
 from weir.settings import Settings, load_settings
@@ -127,35 +127,36 @@ def _packages(_: Settings) -> Iterator[Check]:
 
 
 def _java(settings: Settings) -> Iterator[Check]:
-    if settings.kafka.bootstrap_servers or settings.kafka.broker == "embedded":
+    broker = local_broker(settings.kafka, settings.home)
+    if settings.kafka.bootstrap_servers or broker == "embedded":
         return
     try:
         java = find_java()
     except BrokerError as error:
         remedy = f"apt-get install default-jre-headless (Java {JAVA_MINIMUM} or newer)"
-        required = settings.kafka.broker == "apache" or apache_available()
+        required = broker == "apache" or apache_available()
         yield Check("java", False, str(error), remedy, required)
     else:
         yield Check("java", True, f"{java}, Java {java_version(java)}")
 
 
 def _kafka(settings: Settings) -> Iterator[Check]:
-    kafka = settings.kafka
+    kafka, broker = settings.kafka, local_broker(settings.kafka, settings.home)
     try:
-        check_login(kafka, plan_broker(kafka))
+        check_login(kafka, plan_broker(kafka, settings.home))
     except BrokerError as error:
         yield Check("kafka", False, str(error), "correct [kafka], or the environment variables WEIR_KAFKA__…")
         return
     if kafka.bootstrap_servers:
         yield _given_kafka(kafka.bootstrap_servers, kafka.security_protocol)
-    elif kafka.broker == "embedded":
+    elif broker == "embedded":
         yield Check("kafka", _installed("noida_db"), "embedded broker", "`make up` installs it")
     else:
         source = "jars are installed" if apache_installed() else "mvn will download the jars"
         missing = "mvn is not on PATH, so Apache Kafka cannot be downloaded"
-        remedy = "apt-get install maven; until then the embedded broker is used (WEIR_KAFKA__BROKER=embedded)"
+        remedy = "apt-get install maven before the first `weir up`; else this home gets and keeps the embedded broker"
         detail = f"Apache Kafka: {source}" if apache_available() else missing
-        yield Check("kafka", apache_available(), detail, remedy, required=kafka.broker == "apache")
+        yield Check("kafka", apache_available(), detail, remedy, required=broker == "apache")
 
 
 def _given_kafka(bootstrap: str, protocol: str) -> Check:

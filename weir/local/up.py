@@ -94,7 +94,7 @@ def _prepare(settings: Settings, reporter: StepReporter, only: Collection[str]) 
         preflight.check_environment()
         preflight.check_http_port(settings)
     ports, moved = preflight.stack_ports(home)
-    broker = plan_broker(settings.kafka)
+    broker = plan_broker(settings.kafka, home)
     plan = build_plan(settings, broker, ports, short_run_dir(home), only)
     if serves and ensure_first_key(home):
         reporter.say(f"created the first API key, for tenant default: {first_key_path(home)}")

@@ -107,6 +107,13 @@ def test_doctor_without_maven_names_the_package(run, monkeypatch):
     assert "apt-get install maven" in kafka["remedy"]
 
 
+def test_doctor_checks_the_broker_whose_data_the_home_has(run, tmp_path):
+    (tmp_path / "home" / "kafka" / "embedded").mkdir(parents=True)
+    checks = {check["check"]: check for check in json.loads(run("doctor", "--json").output)}
+    assert (checks["kafka"]["ok"], checks["kafka"]["detail"]) == (True, "embedded broker")
+    assert "java" not in checks
+
+
 def test_config_shows_values_with_their_sources_and_masks_secrets(run, monkeypatch):
     monkeypatch.setenv("WEIR_KAFKA__SASL_PASSWORD", "hunter2")
     shown = json.loads(run("config", "--json").output)

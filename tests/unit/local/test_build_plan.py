@@ -158,12 +158,27 @@ def test_a_fixed_metrics_port_is_used_by_one_process_only(build):
         ({"broker": "auto"}, False, "embedded"),
     ],
 )
-def test_the_broker_is_apache_kafka_or_the_embedded_one_by_setting_and_maven(kafka, maven, kind, monkeypatch):
+def test_the_broker_is_apache_kafka_or_the_embedded_one_by_setting_and_maven(kafka, maven, kind, monkeypatch, tmp_path):
     monkeypatch.setattr("weir.local.broker.launch.apache_available", lambda: maven)
-    plan = plan_broker(KafkaSettings(**kafka))
+    plan = plan_broker(KafkaSettings(**kafka), tmp_path)
     assert plan.kind == kind
     assert bool(plan.notice) == (kind == "embedded")
     assert ("mvn is not on PATH" in plan.notice) == (kafka["broker"] == "auto" and kind == "embedded")
+
+
+@pytest.mark.parametrize(("maven", "kind", "other"), [(True, "embedded", "apache"), (False, "apache", "embedded")])
+def test_a_home_keeps_its_broker(maven, kind, other, monkeypatch, tmp_path):
+    """With the empty topics of another broker, the ledger would delete its alerts and reviews."""
+    monkeypatch.setattr("weir.local.broker.launch.apache_available", lambda: maven)
+    (tmp_path / "kafka" / kind).mkdir(parents=True)
+    for broker in ("auto", kind):
+        assert plan_broker(KafkaSettings(broker=broker), tmp_path).kind == kind
+    with pytest.raises(BrokerError, match=rf"'{other}'.*data of the {kind} broker.*new WEIR_HOME.*kafka/{kind}"):
+        plan_broker(KafkaSettings(broker=other), tmp_path)
+    assert plan_broker(KafkaSettings(bootstrap_servers="k:1"), tmp_path).kind == "given"
+    (tmp_path / "kafka" / other).mkdir()
+    for broker in (kind, other):
+        assert plan_broker(KafkaSettings(broker=broker), tmp_path).kind == broker
 
 
 def test_apache_without_maven_names_the_package(monkeypatch, tmp_path):

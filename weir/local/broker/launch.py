@@ -6,7 +6,7 @@ The embedded broker is the Kafka service of the PyPI package ``noida-db`` on loo
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -15,7 +15,7 @@ from stream.settings import KafkaSettings
 from weir.local.broker.apache import apache_command
 from weir.local.broker.kafka_jars import apache_available
 
-__all__ = ["BrokerKind", "BrokerPlan", "broker_command", "check_login", "plan_broker"]
+__all__ = ["BrokerKind", "BrokerPlan", "broker_command", "check_login", "local_broker", "plan_broker"]
 
 BrokerKind = Literal["apache", "embedded"]
 EMBEDDED_RETENTION_BYTES = 64 * 1024 * 1024
@@ -23,7 +23,7 @@ EMBEDDED_NOTICE = (
     "the embedded broker (noida-db) is for trying Weir out: it keeps all records in memory; it saves them about once a second, so "
     "a crash may lose a second of acknowledged records; it has one node and no access control; a second score or watch "
     "process can stop the processing of all records. "
-    "For Apache Kafka, install the Debian package `maven` and start again"
+    "For Apache Kafka, install the Debian package `maven` and start with a new WEIR_HOME, because a home keeps its broker"
 )
 
 
@@ -53,13 +53,34 @@ class BrokerPlan(msgspec.Struct, frozen=True, kw_only=True):
     notice: str = ""
 
 
-def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
-    """Choose the broker of the settings; ``auto`` is Apache Kafka if it is available, else the embedded broker."""
+def local_broker(kafka: KafkaSettings, home: Path) -> Literal["auto", "apache", "embedded"]:
+    """Return the setting `broker`; ``auto`` becomes the kind of the broker whose data `home` has."""
+    kept = _kinds_with_data(home)
+    return kept[0] if kafka.broker == "auto" and len(kept) == 1 else kafka.broker
+
+
+def _kinds_with_data(home: Path) -> list[BrokerKind]:
+    # Not `exists`, which raises an error if `home` cannot be read.
+    return [kind for kind in get_args(BrokerKind) if os.access(home / "kafka" / kind, os.F_OK)]
+
+
+def plan_broker(kafka: KafkaSettings, home: Path) -> BrokerPlan:
+    """Choose the broker; ``auto`` without data in `home` is Apache Kafka if it is available, else the embedded broker.
+
+    Raises BrokerError if `home` has data of only the other broker: the ledger would delete what the new broker's empty topics lack.
+    """
     if kafka.bootstrap_servers:
         return BrokerPlan(kind="given")
-    if kafka.broker == "apache" or (kafka.broker == "auto" and apache_available()):
+    chosen, kept = local_broker(kafka, home), _kinds_with_data(home)
+    if chosen != "auto" and kept and chosen not in kept:
+        raise BrokerError(
+            f"kafka.broker is {chosen!r}, but {home} has the data of the {kept[0]} broker, and with another broker all records, "
+            f"alerts and reviews would be lost; set it to 'auto' or {kept[0]!r}, or choose a new WEIR_HOME; to begin without "
+            f"these data, delete {home / 'kafka' / kept[0]}"
+        )
+    if chosen == "apache" or (chosen == "auto" and apache_available()):
         return BrokerPlan(kind="apache")
-    missing = "mvn is not on PATH, so Apache Kafka cannot be downloaded; " if kafka.broker == "auto" else ""
+    missing = "mvn is not on PATH, so Apache Kafka cannot be downloaded; " if chosen == "auto" else ""
     return BrokerPlan(kind="embedded", notice=missing + EMBEDDED_NOTICE)
 
 
