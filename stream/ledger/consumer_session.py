@@ -54,14 +54,19 @@ class Session:
         self.caught_up = False
         self.lag: dict[str, int] = {}
 
-    async def run(self, *, until: Callable[[], bool], probed: Callable[[], Awaitable[None]]) -> None:
+    async def run(
+        self, *, until: Callable[[], bool], topics_checked: Callable[[], None], probed: Callable[[], Awaitable[None]]
+    ) -> None:
         """Read until `until()` is true; call `probed` after each probe of the log's end.
+
+        `topics_checked` is called once, when the topics have the partitions of the settings.
 
         Raises LogReset if the stored offsets are from a topic that was deleted or recreated, and the errors of :meth:`LogReader.read`.
         """
         options = self._kafka.client_options()
         if not await self._topics_exist(options, until):
             return
+        await self._call(topics_checked)
         async with consumer_for(options, fetch_max_wait_ms=_POLL_MS) as consumer:
             offsets = await self._start_offsets(consumer)
             reader = LogReader(consumer, offsets, max_records=_BATCH_RECORDS, poll_ms=_POLL_MS)

@@ -104,12 +104,6 @@ class _Service:
         if stale := files.other_version():
             _LOG.warning("%s is damaged or of another version; the ledger is rebuilt from the log", stale)
             files.delete()
-        for surplus in files.delete_surplus(kafka.partitions):
-            _LOG.warning(
-                "%s is deleted: its partition does not exist, because [kafka] partitions is %d",
-                surplus,
-                kafka.partitions,
-            )
         self._store = self._open()
 
     def _open(self) -> LedgerStore:
@@ -125,7 +119,11 @@ class _Service:
             await self._rebuild("it was requested")
         self._session = Session(self._kafka, self._metrics, self._call, self._store, self._health)
         try:
-            await self._session.run(until=lambda: ended() or self._files.rebuild_requested(), probed=self._probed)
+            await self._session.run(
+                until=lambda: ended() or self._files.rebuild_requested(),
+                topics_checked=self._delete_surplus,
+                probed=self._probed,
+            )
         except LogReset as reset:
             await self._rebuild(str(reset))
         except (LogExpired, ReaderStalled) as stalled:
@@ -136,6 +134,14 @@ class _Service:
             await asyncio.sleep(_RETRY_SECONDS)
         finally:
             self._session = None
+
+    def _delete_surplus(self) -> None:
+        for surplus in self._files.delete_surplus(self._kafka.partitions):
+            _LOG.warning(
+                "%s is deleted: its partition does not exist, because [kafka] partitions is %d",
+                surplus,
+                self._kafka.partitions,
+            )
 
     def _wait_for_kafka(self, error: BaseException) -> None:
         reason = kafka_problem(self._kafka.bootstrap_servers, error)

@@ -262,6 +262,20 @@ async def test_it_waits_for_missing_topics_and_names_the_command(broker, tmp_pat
         assert "weir topics create" in reason
 
 
+async def test_files_of_a_partition_are_deleted_only_if_kafka_does_not_have_it(broker, tmp_path):
+    """With too few partitions in the settings, the files would be lost, with requests that Kafka has deleted."""
+    kafka = await fresh_topics(broker.bootstrap)
+    async with running(tmp_path, kafka) as ledger:
+        await ledger.caught_up(0.0)
+    surplus = LedgerFiles(tmp_path).shard(1)
+    async with running(tmp_path, kafka.model_copy(update={"partitions": 1})) as ledger:
+        reason = await until("a reason in the health", lambda: ledger.health.get("waiting for topics"))
+        assert "inference has 2 partitions, the settings require 1" in reason
+        assert surplus.exists()
+    async with running(tmp_path, await fresh_topics(broker.bootstrap, partitions=1)):
+        await until("the file is deleted", lambda: not surplus.exists())
+
+
 async def test_a_second_ledger_on_the_same_files_is_rejected(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     async with running(tmp_path, kafka) as ledger:

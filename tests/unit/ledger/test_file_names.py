@@ -2,7 +2,6 @@
 an error.
 """
 
-import asyncio
 import json
 import os
 import sqlite3
@@ -11,8 +10,6 @@ from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
-from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import CollectorRegistry
 from support.commands import WEIR, without_rights_of_root
 from support.console_ledger import NAMES, LedgerMaker
 from support.ledger_log import Log, request
@@ -20,9 +17,7 @@ from support.ledger_log import Log, request
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.schema import SCHEMA_VERSION, schema_version
-from stream.ledger.service import run_ledger
 from stream.ledger.store import LedgerStore
-from stream.settings import KafkaSettings, LedgerSettings
 from weir.cli import main
 
 
@@ -56,14 +51,8 @@ def test_the_files_of_partitions_that_no_longer_exist_are_deleted(partitions, ow
     store = LedgerStore(files, NAMES, 2, float("inf"))
     store.apply([Log().inference(request("r1", 1.0), partition=1)])
     store.close()
-    ended = asyncio.Event()
-    ended.set()
-    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1", partitions=partitions)
-    telemetry = {"registry": CollectorRegistry(), "tracer_provider": TracerProvider()}
-    asyncio.run(
-        run_ledger(directory=tmp_path, kafka=kafka, ledger=LedgerSettings(), stop=ended, health={}, **telemetry)
-    )
-    assert len(files.shards()) == partitions
+    deleted = files.delete_surplus(partitions)
+    assert [path.name for path in deleted] == (["partition-1.db"] if partitions == 1 else [])
     assert LedgerReader(tmp_path).coverage().total.owed == owed
 
 
