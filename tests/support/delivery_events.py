@@ -21,11 +21,11 @@ PARTITIONS = 2
 TEXT = {"characters": 5.0, "completion_tokens": 2.0}
 
 
-def blessed(version=M1, identity="rt_1"):
+def blessed(version=M1, identity="rt_1", tenant="acme"):
     record = RetrainingRecord(
-        retraining_id=identity, state="blessed", reason="", tenant="acme", model="m", at=START, model_version=version
+        retraining_id=identity, state="blessed", reason="", tenant=tenant, model="m", at=START, model_version=version
     )
-    return _event(f"{identity}/blessed", START, record, KEY, traceparent=GATE)
+    return _event(f"{identity}/blessed", START, record, tenant_model_key(tenant, "m"), traceparent=GATE)
 
 
 def verdict(number, version, *, flagged=False, label="ok", side="output"):

@@ -33,6 +33,7 @@ _TENANTS = """\
 ## `[tenants."NAME"]`
 
 Settings that can differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); Weir merges the matching tables, and later tables override earlier ones.
+Two patterns that can match one tenant must be valid together.
 Durations are in event time, the time in the records. `alerts`, `accuracy`, `retraining`, `guard`, `consistency` and `loop` are tables:
 `[tenants."acme".alerts]`. Each stream detector has a table too, with [options of its own](#options-of-stream-detectors)."""
 

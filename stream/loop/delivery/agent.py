@@ -9,6 +9,7 @@ stored state, delivery continues from the newest routes.
 import asyncio
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import lru_cache
@@ -19,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from opentelemetry.trace import Tracer, TracerProvider
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
 from stream.errors import (
     HomeFailed,
@@ -55,6 +57,8 @@ _PAUSE_SECONDS = 1.0
 _STORE_SECONDS = 1.0
 #: Verdicts wait for a source at most this share of `rollback_seconds`.
 _WAIT_SHARE = 0.25
+#: Rules that never promote a version, but do roll back a bad one.
+_NO_PROMOTION = DeliverySettings(min_events=sys.maxsize)
 
 
 def state_path(home: Path) -> Path:
@@ -139,7 +143,8 @@ class _Service:
         self._tracer = tracer
         self._champions = champions
         self._health = health
-        self._settings = lru_cache(maxsize=10_000)(lambda tenant: loop_settings(tenants, tenant).delivery)
+        self._tenants = tenants
+        self._settings = lru_cache(maxsize=10_000)(self._rules)
         every: list[DeliverySettings] = [self._settings(pattern) for pattern in ("", *tenants)]
         self._silence_seconds = min(one.rollback_seconds for one in every) * _WAIT_SHARE
         names = kafka.names
@@ -150,6 +155,19 @@ class _Service:
             names.signals: kafka.stream_partitions,
         }
         self._store_at = 0.0
+
+    def _rules(self, tenant: str) -> DeliverySettings:
+        """Return the rules of a tenant; one tenant with invalid settings must not stop the delivery of the others."""
+        try:
+            return loop_settings(self._tenants, tenant).delivery
+        except ValidationError as error:
+            reason = (
+                f"the patterns of [tenants] that match tenant {tenant} are invalid together: {error}; correct them, and restart. "
+                "Until then, new versions of this tenant stay in shadow"
+            )
+            _LOG.error(reason)
+            self._health[f"waiting for settings of tenant {tenant}"] = reason
+            return _NO_PROMOTION
 
     async def session(self, stop: asyncio.Event) -> None:
         """Read until `stop` is set or Kafka fails; raises READ_ERRORS, HomeFailed, TopicMissing and TopicMismatch."""

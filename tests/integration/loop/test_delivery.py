@@ -368,6 +368,19 @@ async def test_a_full_disk_is_named_instead_of_kafka(tmp_path, embedded_broker, 
     )
 
 
+async def test_invalid_settings_of_one_tenant_do_not_stop_the_delivery_of_the_others(
+    tmp_path, embedded_broker, monkeypatch
+):
+    monkeypatch.setitem(TENANTS, "globex", {"loop": {"delivery": {"steps": [100]}}})
+    kafka, health = await fresh_topics(embedded_broker.bootstrap), {}
+    async with sender(kafka) as to, delivery(tmp_path, kafka, health=health):
+        await bless(kafka, to, blessed(identity="rt_2", tenant="globex"))
+        await begin_canary(kafka, to, tmp_path)
+    routes = {route.tenant: (route.weights, route.shadow) for route in read_routes(tmp_path)}
+    assert routes == {"acme": ({BASE: 50, M1: 50}, 0.0), "globex": ({BASE: 100}, 0.1)}
+    assert "set shadow_share, or add a step" in health["waiting for settings of tenant globex"]
+
+
 async def test_two_processes_do_not_decide_in_one_home(tmp_path, embedded_broker):
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with delivery(tmp_path, kafka) as running:
