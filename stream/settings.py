@@ -59,9 +59,14 @@ class KafkaSettings(Section):
     stream_partitions: Count = Field(
         4, description="partitions of signals, findings, alerts, retraining and models; fixed at creation"
     )
-    retention_hours: Positive = Field(168, le=1e9, description="retention of a partition, in hours")
+    retention_hours: Positive = Field(
+        168,
+        le=1e9,
+        description="retention of a partition, in hours; set in existing topics too if Weir started the broker",
+    )
     retention_bytes: Count = Field(
-        1024**3, description="retention of a partition, in bytes (embedded broker: at most 64 MiB)"
+        1024**3,
+        description="retention of a partition, in bytes (embedded broker: at most 64 MiB); set as retention_hours",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="security protocol of the clients"

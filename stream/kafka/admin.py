@@ -15,7 +15,7 @@ from stream.kafka.clients import admin_for, consumer_for, needs_kafka
 from stream.kafka.topic_checks import check_topics, partition_counts
 from stream.wire.topics import Topic, copies
 
-__all__ = ["TopicInfo", "create_topics", "group_offsets", "leave_group", "list_topics"]
+__all__ = ["TopicInfo", "correct_retention", "create_topics", "group_offsets", "leave_group", "list_topics"]
 
 _ALREADY_EXISTS = 36
 _CREATE_TIMEOUT_MS = 30_000
@@ -55,8 +55,43 @@ async def _create(client: AIOKafkaAdminClient, topics: list[Topic]) -> None:
         raise BrokerError(f"the broker refused to create topics: {error}") from error
     for name, code, *rest in answer.topic_errors:
         if code not in (0, _ALREADY_EXISTS):
-            detail = rest[0] if rest and rest[0] else for_code(code).__name__
-            raise BrokerError(f"the broker refused to create {name}: {detail} (error {code})")
+            raise _refused(f"create {name}", code, rest[0] if rest else "")
+
+
+def _refused(what: str, code: int, detail: str | None) -> BrokerError:
+    return BrokerError(f"the broker refused to {what}: {detail or for_code(code).__name__} (error {code})")
+
+
+async def correct_retention(
+    options: Mapping[str, Any], topics: list[Topic], *, alter: bool
+) -> list[tuple[Topic, Topic]]:
+    """Return (found, required) for each topic whose retention in Kafka is not that of `topics`; if `alter` is true, change it.
+
+    A topic that is compacted, or whose configuration this user may not read, is left out. Raises BrokerError as :func:`create_topics`.
+    """
+    limited = [topic for topic in topics if topic.cleanup_policy == "delete"]
+    with needs_kafka(options["bootstrap_servers"]):
+        async with admin_for(options) as client:
+            configs = await _configs(client, [topic.name for topic in limited])
+            found = [(_with_retention(topic, configs[topic.name]), topic) for topic in limited]
+            different = [pair for pair in found if pair[0] != pair[1]]
+            if alter and different:
+                await _alter(client, [required for _, required in different])
+    return different
+
+
+def _with_retention(topic: Topic, config: Mapping[str, str]) -> Topic:
+    milliseconds = int(config.get("retention.ms", topic.retention_ms))
+    size = int(config.get("retention.bytes", topic.retention_bytes))
+    return msgspec.structs.replace(topic, retention_ms=milliseconds, retention_bytes=size)
+
+
+async def _alter(client: AIOKafkaAdminClient, topics: list[Topic]) -> None:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=topic.config()) for topic in topics]
+    for answer in await client.alter_configs(resources):
+        for code, detail, _type, name in answer.resources:
+            if code:
+                raise _refused(f"change {name}", code, detail)
 
 
 async def list_topics(options: Mapping[str, Any], prefix: str) -> list[TopicInfo]:
@@ -65,7 +100,7 @@ async def list_topics(options: Mapping[str, Any], prefix: str) -> list[TopicInfo
         found = await partition_counts(options)
         counts = {name: found[name] for name in sorted(found) if name.startswith(prefix)}
         async with admin_for(options) as client:
-            configs = {name: await _config(client, name) for name in counts}
+            configs = await _configs(client, counts)
         messages = await _messages(options, counts)
     return [
         TopicInfo(
@@ -79,9 +114,10 @@ async def list_topics(options: Mapping[str, Any], prefix: str) -> list[TopicInfo
     ]
 
 
-async def _config(client: AIOKafkaAdminClient, name: str) -> dict[str, str]:
-    answers = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-    return {entry[0]: entry[1] for answer in answers for resource in answer.resources for entry in resource[4]}
+async def _configs(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    answers = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    resources = [resource for answer in answers for resource in answer.resources]
+    return {name: {entry[0]: entry[1] for entry in entries} for _code, _detail, _type, name, entries in resources}
 
 
 async def _messages(options: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, int]:

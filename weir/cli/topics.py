@@ -38,7 +38,7 @@ def topics(context: click.Context, *, as_json: bool) -> None:
 @topics.command("create")
 @json_option
 def create(*, as_json: bool) -> None:
-    """Create missing topics. A topic that exists with another partition count is an error.
+    """Create missing topics. A topic that exists with another partition count is an error; another retention is noted.
 
     Example: weir topics create
     """
@@ -49,9 +49,9 @@ def create(*, as_json: bool) -> None:
 
     settings = load_settings().settings
     kafka = effective_kafka(settings)
-    made = ensure_topics(settings, plan_broker(settings.kafka, settings.home).kind, kafka.bootstrap_servers)
+    made, note = ensure_topics(settings, plan_broker(settings.kafka, settings.home).kind, kafka.bootstrap_servers)
     text = f"created {', '.join(made)}" if made else "all topics exist"
-    print_result({"created": made}, text, as_json=as_json)
+    print_result({"created": made, "note": note}, f"{text}\n{note}".rstrip(), as_json=as_json)
 
 
 def _age(milliseconds: int) -> str:

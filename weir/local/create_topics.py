@@ -7,7 +7,7 @@ import msgspec
 
 from stream.count_text import count_text
 from stream.errors import BrokerError, TopicMismatch
-from stream.kafka.admin import create_topics
+from stream.kafka.admin import correct_retention, create_topics
 from stream.settings import KafkaSettings
 from stream.wire.topics import TIMESTAMP_TYPE, Topic
 from weir.local.broker.launch import retention_bytes
@@ -17,10 +17,35 @@ from weir.settings import Settings
 __all__ = ["ensure_topics", "retry_pending", "topics_on"]
 
 
-def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
-    """Create the topics that Kafka at `bootstrap` lacks, and return their names; raises TopicMismatch or BrokerError."""
+def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> tuple[list[str], str]:
+    """Create the topics that Kafka at `bootstrap` lacks; on a local broker, also change the retention of the others.
+
+    Return the names of the created topics, and a note about retention that was not that of the settings, or "". Raises TopicMismatch or BrokerError.
+    """
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": bootstrap})
-    return asyncio.run(create_topics(kafka.client_options(), topics_on(broker, kafka)))
+    return asyncio.run(_ensure(kafka, topics_on(broker, kafka), alter=broker != "given"))
+
+
+async def _ensure(kafka: KafkaSettings, topics: list[Topic], *, alter: bool) -> tuple[list[str], str]:
+    options = kafka.client_options()
+    created = await create_topics(options, topics)
+    different = await correct_retention(options, topics, alter=alter)
+    if not different:
+        return created, ""
+    names = ", ".join(required.name for _, required in different)
+    found, required = different[0]
+    values = f"{_kept(found)}; [kafka] retention_hours and retention_bytes require {_kept(required)}"
+    if alter:
+        return created, f"changed the retention of {names}. Before, {found.name} kept {values}"
+    config = ",".join(f"{key}={value}" for key, value in required.config().items() if key.startswith("retention."))
+    return created, (
+        f"{found.name} keeps {values}. Weir sets them only when it creates a topic. Change the retention of {names}: kafka-configs.sh "
+        f"--bootstrap-server {kafka.bootstrap_servers} --alter --entity-type topics --entity-name {required.name} --add-config {config}"
+    )
+
+
+def _kept(topic: Topic) -> str:
+    return f"{topic.retention_ms / 3_600_000:g} h and {topic.retention_bytes} bytes"
 
 
 def topics_on(broker: str, kafka: KafkaSettings) -> list[Topic]:
@@ -41,11 +66,11 @@ def retry_pending(plan: Plan, settings: Settings) -> str:
     if not pending.exists():
         return ""
     try:
-        created = ensure_topics(settings, plan.broker, plan.bootstrap)
+        created, note = ensure_topics(settings, plan.broker, plan.bootstrap)
     except BrokerError:
         return ""
     except TopicMismatch as error:
         pending.unlink(missing_ok=True)
         return str(error)
     pending.unlink(missing_ok=True)
-    return f"Kafka answers at {plan.bootstrap}; created {count_text(len(created), 'topic')}"
+    return f"Kafka answers at {plan.bootstrap}; created {count_text(len(created), 'topic')}{note and f'; {note}'}"

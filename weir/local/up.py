@@ -124,7 +124,9 @@ def _start(loaded: Loaded, plan: Plan, reporter: StepReporter) -> None:
     supervisord = start_supervisord(plan, loaded.config_path)
 
     def create_topics() -> str:
-        created = ensure_topics(settings, plan.broker, plan.bootstrap)
+        created, note = ensure_topics(settings, plan.broker, plan.bootstrap)
+        if note:
+            reporter.say(f"note: {note}")
         return f"created {len(created)}: {', '.join(created)}" if created else "all exist"
 
     starter = ComponentStarter(plan, supervisord, reporter, create_topics)
