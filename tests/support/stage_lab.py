@@ -34,11 +34,13 @@ class StageLab(Lab):
         await create_topics(self.kafka.client_options(), self.kafka.topics())
         return self
 
-    def watch_app(self, settings=None):
+    def watch_app(self, settings=None, **options):
         self.registry = CollectorRegistry()
         telemetry = {"registry": self.registry, "tracer_provider": self.provider()}
         folder = self.directory / uuid.uuid4().hex[:6]
-        return create_app(self.kafka, settings or WatchSettings(), self.tenants, data_dir=folder, **telemetry)
+        return create_app(
+            self.kafka, settings or WatchSettings(), self.tenants, data_dir=folder, **telemetry, **options
+        )
 
     def worker(self, name, **options):
         """Run a score or watch worker as a process; its log is worker.log."""

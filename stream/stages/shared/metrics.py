@@ -63,7 +63,7 @@ class WatchMetrics:
         )
         self.late = counter("weir_late_events", "Late events: their buckets were closed, so they were not applied")
         self.repeated = counter("weir_repeated_events", "Duplicate events after a restart, of buckets closed before it")
-        self.relieved = counter("weir_buckets_closed_early", "Buckets closed early to bound memory")
+        self.relieved = counter("weir_buckets_closed_early", "Buckets closed early or discarded to bound memory")
         self.resets = counter("weir_detector_resets", "Detectors whose state was lost and rebuilt", ["detector"])
         self.findings = counter("weir_bucket_findings", "Findings of closed buckets", ["detector", "alarm"])
         self.findings_read = counter("weir_findings_read", "Findings that the alert stage read", ["detector"])

@@ -81,18 +81,33 @@ class WatchStage(Stage):
         machine = partition.machine
         offer = await self._context.guarded(raw, self.name, partial(machine.offer, event, raw), None)
         if offer is Offer.HELD:
-            while self.held() > self._settings.outstanding_events and (closed := machine.relieve()) is not None:
-                self._context.metrics.relieved.inc()
-                logger.warning(
-                    "open buckets have more than watch.outstanding_events = %d events; the oldest is closed early",
-                    self._settings.outstanding_events,
-                )
-                await self._finish(partition, closed, raw)
+            while self.held() > self._settings.outstanding_events and await self._relieve(partition, raw):
+                pass
             return
         if offer is not None:
             late = offer is Offer.LATE and raw.message.offset > machine.offset
             (self._context.metrics.late if late else self._context.metrics.repeated).inc()
         self._app.acknowledge(raw)
+
+    async def _relieve(self, partition: _Partition, raw: Any) -> bool:
+        """Discard a window that is far ahead, on any partition; else close one of `partition` early, if it has one."""
+        each = [one for _, one in self._partitions.values()]
+        partition = next((one for one in each if one.machine.far_ahead() is not None), partition)
+        closed = partition.machine.relieve()
+        if closed is None:
+            return False
+        self._context.metrics.relieved.inc()
+        if not closed.state:
+            self._context.metrics.late.inc(len(closed.tokens))
+        logger.warning(
+            "open windows have more than watch.outstanding_events = %d events; the %s",
+            self._settings.outstanding_events,
+            "oldest is closed early"
+            if closed.state
+            else "newest is discarded: its events are far ahead of the other sources",
+        )
+        await self._finish(partition, closed, raw)
+        return True
 
     async def _tick(self, partition: _Partition, tick: Tick, raw: Any) -> None:
         moved = partition.machine.tick(tick, raw.message.offset)
@@ -126,7 +141,8 @@ class WatchStage(Stage):
                     await self._context.publish(self._context.names.findings, note, number)
         if not self._app.is_current(raw):
             return
-        await self._table.put(closed.key.encode(), closed.state, partition=partition.number)
+        if closed.state:
+            await self._table.put(closed.key.encode(), closed.state, partition=partition.number)
         for token in closed.tokens:
             self._app.acknowledge(token)
 

@@ -17,8 +17,8 @@ class Offer(enum.Enum):
     """The result of :meth:`StreamBuckets.offer`.
 
     ``HELD``: the event is kept until its bucket closes. ``LATE``: the event is dropped, because its bucket ended before
-    the watermark. ``REPEATED``: the event is dropped, because its bucket was already closed, although the watermark has
-    not passed the bucket's end.
+    the watermark or was closed early. ``REPEATED``: the event is dropped, because its bucket was already closed before
+    a restart, although the watermark has not passed the bucket's end.
     """
 
     HELD = "held"
@@ -64,7 +64,7 @@ class StreamBuckets:
 
     After the last bucket with events, `empty_limit` empty buckets are closed: enough for an alert to resolve, and few enough that an idle stream
     costs little. Which empty buckets are closed depends only on the events. `counts` are the totals of the partition. Memory: one observation
-    per event of an open bucket.
+    per event of an open bucket. `closed_early` is the last bucket that was closed to bound memory, before the watermark passed it.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class StreamBuckets:
         self.last_closed = last_closed
         self.last_event = last_event
         self.until = 0.0
+        self.closed_early: int | None = None
         self._widths = {seconds}
         self._open: dict[int, dict[str, Held]] = {}
         self._counts = counts or OpenCounts()
@@ -102,7 +103,8 @@ class StreamBuckets:
         if watermark is not None and all(signal.time // width < watermark // width for width in self._widths):
             return Offer.LATE
         if signal.time < self.until or (self.last_closed is not None and number <= self.last_closed):
-            return Offer.REPEATED
+            early = self.closed_early is not None and number <= self.closed_early
+            return Offer.LATE if early else Offer.REPEATED
         self._counts.tokens += 1
         bucket = self._open.get(number)
         if bucket is None:
@@ -147,9 +149,16 @@ class StreamBuckets:
         """Return the start of each open bucket."""
         return [number * self.seconds for number in self._open]
 
-    def oldest_start(self) -> float | None:
-        """Return the start of the oldest open bucket, or None if no bucket is open."""
-        return min(self._open) * self.seconds if self._open else None
+    def discard_newest(self) -> list[Any]:
+        """Remove the newest open bucket without closing it, and return its tokens."""
+        return [token for item in self._remove(max(self._open)) for token in item.tokens]
+
+    def _remove(self, number: int) -> list[Held]:
+        held = list(self._open.pop(number).values())
+        self._counts.buckets -= 1
+        self._counts.events -= len(held)
+        self._counts.tokens -= sum(len(item.tokens) for item in held)
+        return held
 
     def due(self, watermark: float) -> Iterator[tuple[int, list[Held]]]:
         """Close every bucket that ends at or before `watermark`.
@@ -160,12 +169,9 @@ class StreamBuckets:
         for number in [*sorted(number for number in self._open if number < edge), edge]:
             yield from self._empty_before(number)
             if number < edge:
-                held = self._open.pop(number)
+                held = self._remove(number)
                 self.last_closed = self.last_event = number
-                self._counts.buckets -= 1
-                self._counts.events -= len(held)
-                self._counts.tokens -= sum(len(item.tokens) for item in held.values())
-                yield number, sorted(held.values(), key=lambda item: (item.observation.time, item.observation.id))
+                yield number, sorted(held, key=lambda item: (item.observation.time, item.observation.id))
 
     def _empty_before(self, end: int) -> Iterator[tuple[int, list[Held]]]:
         if self.last_event is None or self.last_closed is None:

@@ -25,7 +25,10 @@ Detectors = Callable[[TenantSettings], dict[str, StreamDetector[Any]]]
 
 
 class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream with newly closed buckets: publish `findings`, then write `state`, then acknowledge `tokens`."""
+    """A stream with newly closed buckets: publish `findings`, then write `state`, then acknowledge `tokens`.
+
+    `state` is empty if there is nothing to write.
+    """
 
     key: str
     findings: list[Event]
@@ -190,7 +193,7 @@ class PartitionWatch:
             closed = self._close(self._streams[key], self.watermark.value, snapshot=snapshot)
             if closed is not None:
                 yield closed
-        self._oldest_open()
+        self._open_bucket()
 
     def _forget_retired(self) -> None:
         """Drop from memory the streams that were idle after the last tick; the states of these streams are stored."""
@@ -200,23 +203,46 @@ class PartitionWatch:
                 del self._streams[key]
         self._retired.clear()
 
-    def _oldest_open(self) -> tuple[float, WatchedStream] | None:
-        """Return the start and the stream of the oldest open bucket; drop closed buckets from the schedule."""
-        while (oldest := self._schedule.oldest()) is not None:
-            start, key = oldest
+    def _open_bucket(self, *, newest: bool = False) -> tuple[float, WatchedStream] | None:
+        """Return the start and the stream of the oldest (or newest) open bucket; drop closed buckets from the schedule."""
+        while (edge := self._schedule.edge(newest=newest)) is not None:
+            start, key = edge
             stream = self._streams.get(key)
-            if stream is not None and stream.buckets.oldest_start() == start:
+            if stream is not None and start in stream.buckets.starts():
                 return start, stream
-            self._schedule.drop_oldest()
+            self._schedule.drop_edge(newest=newest)
         return None
 
+    def far_ahead(self) -> WatchedStream | None:
+        """Return the stream of the newest open bucket if the bucket is more than the silence limit ahead of the slowest source."""
+        newest, slowest = self._open_bucket(newest=True), self.watermark.slowest
+        if newest is None or slowest is None or newest[0] <= slowest + self._rules.source_silence_seconds:
+            return None
+        return newest[1]
+
     def relieve(self) -> ClosedStream | None:
-        """Close the oldest open bucket early, to bound memory; later events of this bucket are ignored."""
-        oldest = self._oldest_open()
+        """Remove one open bucket, to bound memory: discard the newest if it is far ahead, else close the oldest early.
+
+        A source whose clock is ahead can fill an hour of buckets. If the oldest buckets were closed instead, the events
+        of all other sources would be dropped until event time reaches this source's time.
+        """
+        if (ahead := self.far_ahead()) is not None:
+            return self._discard(ahead)
+        oldest = self._open_bucket()
         if oldest is None:
             return None
         start, stream = oldest
-        return self._close(stream, start + stream.buckets.seconds * 1.5, snapshot=True)
+        closed = self._close(stream, start + stream.buckets.seconds * 1.5, snapshot=True)
+        stream.buckets.closed_early = stream.buckets.last_closed
+        return closed
+
+    def _discard(self, stream: WatchedStream) -> ClosedStream:
+        self._schedule.drop_edge(newest=True)
+        tokens = stream.buckets.discard_newest()
+        self._schedule.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
+        if stream.buckets.idle:
+            self._retired.add(stream.key)
+        return ClosedStream(key=stream.key, findings=[], state=b"", tokens=tokens)
 
     def _close(self, stream: WatchedStream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
         findings: list[Event] = []

@@ -154,6 +154,14 @@ class Watermark:
         return True
 
     @property
+    def slowest(self) -> float | None:
+        """The time of the slowest live source on the partition that is furthest ahead, or None before the first tick.
+
+        It does not wait for a partition that is behind or stuck, as the watermark does.
+        """
+        return max((lane.low for lane in self._partitions if lane.low is not None), default=None)
+
+    @property
     def newest(self) -> float | None:
         """The newest time of any live source, or None. A closed source whose clock was ahead no longer counts."""
         times = (source.time for partition in self._partitions for source in partition.sources.values())

@@ -6,11 +6,12 @@ from support.events import tick
 from support.kafka_log import until
 from support.running_ledger import running_ledger
 from support.score_stack import ScoreLab, request
-from support.signal_log import score_tick, signal_event
+from support.signal_log import MODEL, level_detectors, score_tick, signal_event
+from support.stage_lab import Q
 from support.watch_lab import WatchLab
 
 from stream.settings import WatchSettings
-from stream.wire import Signal
+from stream.wire import FindingRecord, Signal, partition_for, stream_key
 
 pytestmark = pytest.mark.kafka
 OUTSTANDING = 200
@@ -37,13 +38,13 @@ async def test_a_slow_detector_causes_a_lag_alert_that_resolves_when_it_is_fast_
 
 async def test_watch_closes_buckets_early_at_its_limit_of_outstanding_events(embedded_broker, tmp_path):
     lab = await WatchLab(embedded_broker.bootstrap, tmp_path, {"*": {"bucket_seconds": 5}}).create()
-    ticks = [score_tick(partition, {"a": 1_000.0}) for partition in range(2)]
-    signals = [
-        signal_event(f"r{n}", 1_000.0 + n / 10, tenant=f"t{n % 40}", features={"characters": 1.0}) for n in range(3_000)
-    ]
+    log = [score_tick(1, {"a": 1_000.0})]  # this partition of inference is stuck, so the watermark is
+    for n in range(3_000):
+        log.append(signal_event(f"r{n}", 1_000.0 + n / 10, tenant=f"t{n % 40}", features={"characters": 1.0}))
+        log += [score_tick(0, {"a": 1_000.0 + n / 10})] * (n % 50 == 0)
     most = 0
     async with lab.running(lab.watch_app(WatchSettings(outstanding_events=OUTSTANDING))) as app:
-        await lab.publish([*ticks, *signals])
+        await lab.publish(log)
 
         async def taken():
             nonlocal most
@@ -54,3 +55,25 @@ async def test_watch_closes_buckets_early_at_its_limit_of_outstanding_events(emb
         await lab.eventually(taken, 60)
     assert most <= OUTSTANDING
     assert len(await lab.records(lab.names.signals, Signal)) == 3_000
+
+
+async def test_a_fast_clock_on_another_partition_closes_no_present_window_early(embedded_broker, tmp_path):
+    lab = await WatchLab(embedded_broker.bootstrap, tmp_path, {"*": {"bucket_seconds": 5}}).create()
+    fast, right = "t0", next(name for name in (f"t{n}" for n in range(1, 20)) if _partition(name) != _partition("t0"))
+    ahead = [signal_event(f"f{n}", 4_600.0 + n / 10, tenant=fast, features={"x": 0.0}) for n in range(1_000)]
+    present = [signal_event(f"r{n}", 1_000.0 + n / 20, tenant=right, features={"x": 0.0}) for n in range(190)]
+    ticks = [
+        score_tick(partition, {"a": time, "b": time + 3_600}) for time in (1_000.0, 1_010.0) for partition in (0, 1)
+    ]
+    async with lab.running(lab.watch_app(WatchSettings(outstanding_events=OUTSTANDING), detectors=level_detectors)):
+        await lab.publish([*ticks[:2], *ahead, *present, *ticks[2:]])
+
+        async def closed():
+            return [event.data.details["events"] for _, event in await lab.records(lab.names.findings, FindingRecord)]
+
+        await lab.eventually(closed, 60)
+        assert await closed() == [190]
+
+
+def _partition(tenant):
+    return partition_for(stream_key(tenant, MODEL, "input"), Q)

@@ -13,6 +13,7 @@ from support.signal_log import (
     watched,
 )
 
+from stream.replay.watch_chain import WatchChain
 from stream.stages.watch.buckets import Offer
 from stream.stages.watch.machine import PartitionWatch
 from stream.stages.watch.records import EVIDENCE, RESET
@@ -230,8 +231,44 @@ def test_the_oldest_bucket_can_be_closed_early_to_bound_memory():
     closed = machine.relieve()
     assert closed is not None
     assert closed.tokens == [0]
-    assert machine.offer(signal_event("r9", 1.0, features={"x": 0.0}), 9) is Offer.REPEATED
+    assert machine.offer(signal_event("r9", 1.0, features={"x": 0.0}), 9) is Offer.LATE
     assert machine.open.events == 3
+
+
+def test_the_events_of_a_fast_clock_are_discarded_before_a_present_bucket_is_closed_early():
+    machine, chain, seconds = PartitionWatch(rules(1)), WatchChain(rules(1), outstanding=300), 60
+    log, discarded, found, replayed = [], [], [], []
+    for second in range(seconds):
+        now = 1000.0 + second
+        fast = {"fast": now + 3601} if second < 40 else {"fast-2": now + 1}
+        ahead = 3600 if second < 40 else 0
+        for number in range(10):
+            log.append(signal_event(f"fast{second}-{number}", now + number / 10 + ahead, features={"x": 0.0}))
+            log.append(signal_event(f"right{second}-{number}", now + number / 10, features={"x": 0.0}))
+        log.append(score_tick(0, {"right": now + 1, **fast}, () if second < 40 else ("fast",)))
+    for event in log:
+        replayed += [one for one in chain.feed(event) if one.id.startswith("fd_")]
+        if event.id == "tick":
+            machine.tick(event.data)
+            found += [finding for closed in machine.closed() for finding in closed.findings]
+            continue
+        assert machine.offer(event, event.id) is Offer.HELD
+        while machine.open.tokens > 300:
+            closed = machine.relieve()
+            assert (closed.findings, closed.state) == ([], b"")
+            discarded += closed.tokens
+    assert {token[:4] for token in discarded} == {"fast"}
+    assert [event.data.events for event in found] == [50] * 7 + [100] * 4
+    assert [event.id for event in replayed] == [event.id for event in found]
+
+
+def test_a_partition_that_is_stuck_does_not_make_the_events_of_the_others_far_ahead():
+    machine = PartitionWatch(rules(2))
+    machine.tick(score_tick(1, {"s": 1.0}).data)
+    for number in range(30):
+        machine.offer(signal_event(f"r{number}", number * 5.0, features={"x": 0.0}), number)
+        machine.tick(score_tick(0, {"s": number * 5.0 + 5}).data)
+    assert machine.relieve().tokens == [0]
 
 
 def test_an_event_that_was_late_before_a_restart_is_late_after_the_restart():
