@@ -68,9 +68,13 @@ def bucket_finding_id(stream: str, detector: str, bucket: int) -> str:
     return _digest("fd", stream, detector, str(bucket))
 
 
-def alert_id(stream: str, detector: str, opening_finding: str) -> str:
-    """Return the id of an alert, a hash of its stream, its detector and the finding that opened it."""
-    return _digest("al", stream, detector, opening_finding)
+def alert_id(stream: str, detector: str, opening: str) -> str:
+    """Return the id of an alert, a hash of its stream, its detector and `opening`.
+
+    `opening` is the id of the finding that opened the alert; for a finding so late that an earlier alert about it can
+    have resolved, also the event time at which the alert opened.
+    """
+    return _digest("al", stream, detector, opening)
 
 
 def silence_id(stream: str, detector: str, feature: str) -> str:

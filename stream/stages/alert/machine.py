@@ -185,7 +185,9 @@ class Alerting:
         assert isinstance(finding, FindingRecord)
         assert evidence is not None
         stream = stream_key(state.tenant, state.model, state.side, state.part, state.model_version)
-        identity = alert_id(stream, finding.detector, event.id)
+        # An alert of this finding can have resolved, so its id is used: consumers would ignore revision 0 of it.
+        used = at >= finding.time + resolves_after
+        identity = alert_id(stream, finding.detector, f"{event.id}/{at:.6f}" if used else event.id)
         others = tuple(context for context in evidence.traces if context != event.traceparent)
         detector.alert = OpenAlert(
             alert_id=identity,

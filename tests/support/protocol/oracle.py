@@ -169,6 +169,7 @@ def opened(record):
             elif isinstance(data, FindingRecord) and data.bucket is None and event.id not in seen:
                 seen.add(event.id)
                 slot = (stream_key(data.tenant, data.model, data.side), data.detector)
-                time, identity, count = last.get(slot, (0.0, alert_id(*slot, event.id), 0))
+                opening = event.id if now < data.time + quiet else f"{event.id}/{now:.6f}"
+                time, identity, count = last.get(slot, (0.0, alert_id(*slot, opening), 0))
                 last[slot] = (max(time, data.time, now), identity, count + 1)
         yield from ((identity, count) for _, identity, count in last.values())

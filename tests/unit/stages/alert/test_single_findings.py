@@ -1,7 +1,9 @@
 import pytest
 from support.alert_log import ACME, Alerts, bucket_finding, settings, told
+from support.ledger_log import Log
 from support.signal_log import finding_of, watch_tick
 
+from stream.ledger.decisions import Decisions
 from stream.wire.ids import alert_id
 
 
@@ -71,6 +73,28 @@ def test_a_late_finding_that_is_delivered_twice_counts_once():
     records = Alerts().run([watch_tick(9000.0), late, watch_tick(9001.0), late, watch_tick(9400.0)])
     assert told(records) == [("pii", "firing", 0, 9000.0), ("pii", "resolved", 1, 9300.0)]
     assert records[-1].data.evidence_total == 1
+
+
+def test_a_finding_that_is_delivered_again_after_its_alert_resolved_opens_a_new_alert():
+    """Consumers ignore records of a resolved alert with a lower revision, so the old id would hide the new alert."""
+    first = finding_of("r0", 100.0, "pii")
+    findings = [first, *(finding_of(f"r{number}", 100.0 + 10 * number, "pii") for number in range(1, 31))]
+    log = [
+        *findings,
+        watch_tick(800.0),
+        watch_tick(7200.0),
+        first,
+        watch_tick(7300.0),
+        first,
+        watch_tick(14_400.0),
+        first,
+    ]
+    records = Alerts().run(log)
+    ledger = Decisions(":memory:")
+    ledger.apply(Log().records("weir.alerts", *records))
+    rows = ledger.database.execute("SELECT state, revision FROM alerts ORDER BY state, revision").fetchall()
+    assert list(map(tuple, rows)) == [("firing", 0), ("resolved", 1), ("resolved", 31)]
+    assert [record.data.state for record in records[-3:]] == ["firing", "resolved", "firing"]
 
 
 def test_updates_are_published_when_they_are_due_for_any_steps_of_event_time():
