@@ -56,6 +56,7 @@ class AlertStage(TableStage):
             lost |= firing.streams() - set(states)
         if lost:
             rebuilt = (await self._rebuilt(partition, offset, lost)).states
+            firing.continue_revisions(rebuilt)
             for event in firing.resolved(rebuilt, lost, await self._unread(partition, offset)):
                 await self._publish(event)
             for key in lost:  # else a stream without further findings would be rebuilt at each assignment

@@ -1,4 +1,4 @@
-"""Finds firing alerts of which the stage has no state, and builds the records that resolve these alerts.
+"""Compares rebuilt alerts with the published ones, and resolves firing alerts of which the stage has no state.
 
 The topic is compacted. So if the state of an alert was lost, the alert would fire for ever without such a record.
 """
@@ -15,12 +15,13 @@ _REASON = " Resolved because its state was lost and could not be rebuilt; a new 
 
 
 class FiringAlerts:
-    """The firing alerts of partition `partition` of findings, which has `partitions` partitions; by alert id."""
+    """The published alerts of partition `partition` of findings, which has `partitions` partitions; by alert id."""
 
     def __init__(self, partition: int, partitions: int) -> None:
         self._partition = partition
         self._partitions = partitions
         self._firing: dict[str, Event] = {}
+        self._revisions: dict[str, int] = {}
 
     def add(self, event: Event) -> None:
         """Apply a record of the alerts topic."""
@@ -29,6 +30,7 @@ class FiringAlerts:
             return
         if partition_for(_stream(record), self._partitions) != self._partition:
             return
+        self._revisions[record.alert_id] = max(record.revision, self._revisions.get(record.alert_id, -1))
         if record.state == "firing":
             self._firing[record.alert_id] = event
         else:
@@ -37,6 +39,17 @@ class FiringAlerts:
     def streams(self) -> set[str]:
         """Return the keys of the streams with a firing alert."""
         return {_stream(event.data) for event in self._firing.values() if isinstance(event.data, AlertRecord)}
+
+    def continue_revisions(self, states: dict[str, StreamAlerts]) -> None:
+        """Raise the revision of each open alert in `states` to its last published one; consumers ignore lower revisions.
+
+        An alert that is rebuilt under other settings can have fewer records than were published.
+        """
+        for state in states.values():
+            for item in state.detectors.values():
+                if item.alert is not None:
+                    published = self._revisions.get(item.alert.alert_id, -1)
+                    item.alert.revision = max(item.alert.revision, published)
 
     def resolved(self, states: dict[str, StreamAlerts], lost: set[str], unread: set[str]) -> list[Event]:
         """Return the records that resolve each alert of the streams `lost` that is not open in `states`.

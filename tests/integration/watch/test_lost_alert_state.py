@@ -87,6 +87,30 @@ async def test_an_alert_whose_state_was_lost_resolves_once(lab, lose, expired):
     assert ("because its state was lost" in summary) == expired
 
 
+async def test_an_alert_rebuilt_under_other_settings_resolves_with_a_higher_revision_than_its_published_records(lab):
+    app = await fired(lab)
+    await lab.publish(finding_of(f"r{number}", START + 10 * number, "pii") for number in range(2, 7))
+
+    async def revisions():
+        return [record.revision for record in await lab.alerts()]
+
+    async def updated():
+        return await revisions() == list(range(6))
+
+    async with lab.watching():
+        await lab.eventually(updated, 40)
+    await damage(lab, app)
+    lab.tenants = {"*": {"bucket_seconds": 5, "alerts": {"update_seconds": 60}}}
+
+    async def resolved():
+        return await states(lab) == ["resolved"]
+
+    await lab.publish(ticks(400))
+    async with lab.watching():
+        await lab.eventually(resolved, 60)
+    assert await revisions() == sorted(set(await revisions()))
+
+
 def failing_finding():
     """Return a finding for which the alert stage raises an error: a valid record whose details it cannot read."""
     event = finding_of("r0", START, "bias")
