@@ -44,6 +44,8 @@ ERROR_LABEL = "error"
 _WORDS = 20
 #: Score publishes a verdict at most this much event time before the tick that passes its event.
 _MARGIN_SECONDS = 60.0
+#: Prefix of the key in the table ``meta`` of a topic of which Kafka deleted records; deleted with score's next tick.
+_DELETED_FROM = "deleted_from:"
 
 #: Hour, side, detector, tenant, model.
 _PairKey = tuple[int, str, str, str, str]
@@ -79,7 +81,6 @@ class Shard(LedgerFile):
         #: Event time before which rows were deleted.
         self.floor = self._stored("floor")
         self._verdicts_since = self._stored(VERDICTS_SINCE)
-        self._incomplete: set[str] = set()
         self._handlers = {
             RequestRecord: self._request,
             ResponseRecord: self._end,
@@ -94,11 +95,11 @@ class Shard(LedgerFile):
         }
 
     def _apply(self, records: Sequence[LogRecord]) -> int:
-        before = self._newest, self._verdicts_since, set(self._incomplete)
+        before = self._newest, self._verdicts_since
         try:
             return super()._apply(records)
         except BaseException:
-            self._newest, self._verdicts_since, self._incomplete = before
+            self._newest, self._verdicts_since = before
             raise
         finally:
             self._pairs.clear()
@@ -239,12 +240,11 @@ class Shard(LedgerFile):
     # -- sources, gaps, feedback
 
     def _deleted_before(self, record: LogRecord) -> None:
-        self._incomplete.add(record.topic)
+        self.database.execute("INSERT OR REPLACE INTO meta VALUES (?, '')", (_DELETED_FROM + record.topic,))
 
     def _tick(self, record: LogRecord, _event: Event, data: Tick) -> None:
         if data.stage == "score":
-            if record.topic in self._incomplete and data.sources:
-                self._incomplete.discard(record.topic)
+            if data.sources and self._was_deleted_from(record.topic):
                 self._expect_no_deleted_verdict(max(data.sources.values()) + _MARGIN_SECONDS)
             for source, time in data.sources.items():
                 advance_source(self.database, source, "score", time=time)
@@ -254,6 +254,10 @@ class Shard(LedgerFile):
             for source, time in data.sources.items():
                 self._newest = max(self._newest, time)
                 capture_tick(self.database, source, time, data.spool)
+
+    def _was_deleted_from(self, topic: str) -> bool:
+        """Return whether Kafka deleted records of `topic` since the last call; the answer survives a restart."""
+        return self.database.execute("DELETE FROM meta WHERE key = ?", (_DELETED_FROM + topic,)).rowcount > 0
 
     def _expect_no_deleted_verdict(self, since: float) -> None:
         """Expect no absent verdict on the events before `since`: Kafka deleted verdicts that score published before a tick."""

@@ -196,6 +196,19 @@ def test_the_write_ahead_log_is_truncated_after_a_large_transaction(tmp_path):
     shard.close()
 
 
+def test_a_kill_before_the_first_tick_of_a_rebuild_makes_no_verdict_missing_that_kafka_deleted(log, tmp_path):
+    late = request("r2", 20.0, owed=("pii",))
+    for _ in range(9):
+        log.verdicts(forwarded({}))  # deleted
+    shard = Shard(tmp_path / "partition-0.db")
+    shard.apply(log.inference(EVENT, late) + log.verdicts(verdict(late, "pii")))
+    shard.close()
+    shard = Shard(tmp_path / "partition-0.db")
+    shard.apply(log.verdicts(forwarded({"s1": 21.0})))
+    assert counts(shard) == (1, 1, 0, 0, 0)
+    shard.close()
+
+
 def test_no_table_contains_text(shard, log):
     answer = end("r1", 11.0)
     shard.apply(log.inference(EVENT, answer, tick(12.0)) + log.verdicts(verdict(EVENT, "pii", flagged=True)))
