@@ -1,7 +1,8 @@
 """Coverage: the numbers of expected verdicts that are completed, pending and missing.
 
 A pair of event and detector is pending until its verdict arrives. It is missing if score's tick (progress in event time)
-has passed the event, because score publishes verdicts before the tick. A late verdict still completes the pair.
+has passed the event, because score publishes verdicts before the tick. A late verdict still completes the pair. The tick
+must also follow the event in the log: a dead letter can be replayed hours after the ticks of its time.
 """
 
 import sqlite3
@@ -26,7 +27,7 @@ __all__ = [
 #: Largest number of request ids in an alert.
 EVIDENCE = 20
 #: SQL: score's tick has passed the event of a pair. At equal times the pair waits for the next tick.
-PASSED = "(ifnull(s.score_closed, 0) OR u.time < ifnull(s.score_time, -1))"
+PASSED = "(ifnull(s.score_closed, 0) OR u.after < ifnull(s.score_time, -1))"
 _PAIRS = "FROM unsettled u LEFT JOIN sources s ON s.source = u.source"
 _HOUR_SECONDS = 3600
 _HOURS = 72

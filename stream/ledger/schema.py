@@ -25,7 +25,7 @@ __all__ = [
 
 StructT = TypeVar("StructT")
 #: A file of another version is deleted and read again from the log.
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 #: The write-ahead log is cut to this size after a larger transaction; SQLite's default keeps its largest size until the last connection closes.
 _WAL_BYTES = 16 * 1024 * 1024
 #: SQLite's codes for a file that is no ledger: a table is absent (SQLITE_ERROR), a page is damaged, it is no database.
@@ -65,9 +65,10 @@ CREATE TABLE IF NOT EXISTS explanations (
   PRIMARY KEY (event_id, detector, version, method)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS explanations_time ON explanations (time);
 -- Expected verdicts that are not in the log. Their rows are deleted on arrival, so the table of a healthy stack is small.
+-- A verdict is missing when score's tick of the source has passed the time `after`.
 CREATE TABLE IF NOT EXISTS unsettled (
   event_id TEXT, detector TEXT, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
-  source TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (event_id, detector)) WITHOUT ROWID;
+  source TEXT NOT NULL, time REAL NOT NULL, after REAL NOT NULL, PRIMARY KEY (event_id, detector)) WITHOUT ROWID;
 -- By hour of event time, so that expired events leave the counts.
 CREATE TABLE IF NOT EXISTS pairs (
   hour INTEGER, side TEXT, detector TEXT, tenant TEXT, model TEXT, owed INTEGER NOT NULL, settled INTEGER NOT NULL,

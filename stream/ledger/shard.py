@@ -20,7 +20,7 @@ from stream.ledger.detector_health import DetectorHealth
 from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
 from stream.ledger.queries.reviews import IS_REVIEW
 from stream.ledger.schema import open_shard, transaction
-from stream.ledger.sources import VERDICTS_SINCE, advance_source, capture_tick
+from stream.ledger.sources import VERDICTS_SINCE, advance_source, awaited_tick, capture_tick
 from stream.wire import (
     ABORTED,
     Closed,
@@ -160,6 +160,7 @@ class Shard(LedgerFile):
     def _expect(self, event: Event, data: RequestRecord | ResponseRecord, side: str, expected: tuple[str, ...]) -> None:
         """Store the expected verdicts of an event, and complete each whose verdict arrived before the event."""
         known = self._labels(event.id) if expected else {}
+        source, after = awaited_tick(self.database, event.source, event.time)
         for detector in expected:
             labels = known.get(detector)
             if labels is None and event.time < self._verdicts_since:
@@ -169,8 +170,8 @@ class Shard(LedgerFile):
             if labels is not None:
                 self._complete(key, event.id, data.request_id, event.time, error=labels == {ERROR_LABEL})
             else:
-                row = (event.id, detector, data.request_id, side, data.tenant, data.model, event.source, event.time)
-                self.database.execute("INSERT INTO unsettled VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+                row = (event.id, detector, data.request_id, side, data.tenant, data.model, source, event.time, after)
+                self.database.execute("INSERT INTO unsettled VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def _labels(self, event_id: str) -> dict[str, set[str]]:
         labels: dict[str, set[str]] = {}

@@ -15,6 +15,7 @@ __all__ = [
     "VERDICTS_SINCE",
     "SourceTime",
     "advance_source",
+    "awaited_tick",
     "capture_tick",
     "full_spools",
     "read_watermark",
@@ -75,6 +76,21 @@ def advance_source(
         f" {stage}_closed = max({stage}_closed, ?4)",
         (source, first, time, closed),
     )
+
+
+def awaited_tick(database: sqlite3.Connection, source: str, time: float) -> tuple[str, float]:
+    """Return the source and the time that score's tick must pass before absent verdicts of the event being read are missing.
+
+    These are the event's own, unless a tick of capture with a later time precedes the event in the log, or its source
+    is closed: a dead letter can be replayed after a restart of its gateway. Then score's next tick counts.
+    """
+    own = database.execute("SELECT capture_time, capture_closed FROM sources WHERE source = ?", (source,)).fetchone()
+    reached, closed = own or (None, False)
+    if closed:
+        newest = "SELECT max(capture_time), source FROM sources WHERE NOT capture_closed"
+        reached, other = database.execute(newest).fetchone()
+        source = source if reached is None else other
+    return source, time if reached is None else max(time, reached)
 
 
 def source_times(database: sqlite3.Connection) -> list[SourceTime]:

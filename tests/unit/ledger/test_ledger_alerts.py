@@ -159,6 +159,23 @@ def test_the_lag_alert_opens_only_for_a_lag_that_lasts_five_decisions():
     assert (resolved.alert_id, resolved.state) == (fired.alert_id, "resolved")
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_verdict_of_a_replayed_old_record_is_missing_only_after_score_has_read_the_record(restarted):
+    """After an upgrade, `weir dlq replay` writes a record that was unreadable before; the gateway has restarted since then."""
+    log, late, source = Log(), request("r1", 160.0, owed=("pii",)), "s2" if restarted else "s1"
+    with MemoryLedger() as ledger:
+        ledger.apply(log.inference(tick(3700.0)) + log.verdicts(forwarded({"s1": 3700.0})))
+        if restarted:
+            ledger.apply(log.inference(closed(3700.0)) + log.verdicts(forwarded({}, closed=("s1",))))
+        ledger.apply(log.inference(tick(3710.0, source)) + log.verdicts(forwarded({source: 3705.0})))
+        assert ledger.apply(log.inference(late)).decide() == []
+        assert ledger.apply(log.verdicts(forwarded({source: 3710.0}))).decide() == [], "this tick precedes the record"
+        (fired,) = ledger.apply(log.verdicts(forwarded({source: 3711.0}))).decide()
+        assert (fired.detector, fired.state) == ("coverage", "firing")
+        (resolved,) = ledger.apply(log.verdicts(verdict(late, "pii"))).decide()
+        assert (resolved.detector, resolved.state) == ("coverage", "resolved")
+
+
 def test_without_score_the_lag_counts_from_the_first_tick_of_the_source(observed):
     assert decide([], observed(inference=[tick(100.0), tick(160.0)]), SETTINGS) == []
     (fired,) = decide([], observed(inference=[tick(161.0)]), SETTINGS)
