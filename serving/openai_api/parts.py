@@ -46,9 +46,17 @@ _TOOL_ROLES = frozenset({"tool", "function"})
 _MESSAGES = (str, dict, Mapping)  # the check of an abstract class is slow, so most items match before it
 _PLAIN_ROLES = ("system", "developer", "user", "assistant")
 _TEXT_KEYS = ("text", "refusal", "content", "transcript", "logs")
-_CALL_KEYS = ("arguments", "input", "action", "code", "queries", "server_tool_call")
+_CALL_KEYS = ("arguments", "input", "action", "actions", "operation", "code", "queries", "server_tool_call")
 _CALL_IDS = ("call_id", "tool_call_id", "tool_use_id", "id")
-_RESULT_KEYS = ("output", "response", "result", "outputs", "results", "content", "server_tool_call_response")
+_RESULT_KEYS = (
+    "output", "response", "result", "outputs", "results", "content", "server_tool_call_response", "error", "tools", "reason",
+)  # fmt: skip
+#: Ends of the types of calls and of results. A tool list comes from another server, and an approval from the client, as a result does.
+_CALLS = ("_call", "tool_use", "_approval_request")
+_RESULTS = ("tool_call_response", "tool_result", "_output", "_tools", "_approval_response")
+#: Fields of an item of an unknown type that are not recorded, and the most recorded characters of such an item.
+_NO_TEXT = frozenset({"id", "call_id", "status", "created_by", "encrypted_content"})
+_MAX_UNKNOWN = 65_536
 #: Fields that contain an image, audio, video or file, by the names of several APIs.
 _MEDIA_KEYS = ("image_url", "input_audio", "audio_url", "video_url", "file", "source", "image", "audio")
 _MEDIA_TYPES = frozenset({"blob", "uri", "file", "input_file", "input_image", "image", "audio", "video", "document"})
@@ -158,7 +166,7 @@ def _is_flat(value: Any) -> bool:
 def _message_parts(raw: Body) -> Iterator[Part]:
     """Yield the parts of a message: reasoning, content, refusal, then tool calls."""
     kind = first_text(raw, "type")
-    if "role" not in raw and kind and kind != "message":
+    if kind not in {"", "message"} and ("role" not in raw or "tools" in raw):  # `additional_tools` has a role
         yield from _part(raw)
         return
     reasoning = raw.get("reasoning_content") or raw.get("reasoning")
@@ -200,23 +208,37 @@ def content_from(content: Any) -> Iterator[Part]:
 def _part(item: Body) -> Iterator[Part]:
     """Yield the parts of one content part, content block or item."""
     kind = first_text(item, "type")
-    if kind.endswith(("tool_call_response", "tool_result", "_call_output")):
+    if kind.endswith(_RESULTS):
         yield from _result(item)
     elif kind == "image_generation_call":
+        yield from _text_parts(first_text(item, "revised_prompt"))
         yield from _blob("image", first_text(item, "result"), "")
-    elif kind.endswith(("_call", "tool_use")):
+    elif kind.endswith(_CALLS) or kind == "program":
         yield _call(item)
         if any(item.get(key) is not None for key in _RESULT_KEYS):
             yield from _result(item)
-    elif kind in {"reasoning", "thinking"}:
+    elif kind in {"reasoning", "thinking", "redacted_thinking"}:
         yield from _reasoning(item)
     else:
-        yield from _text_or_media(item)
+        yield from tuple(_text_or_media(item)) or _unknown(item)
+
+
+def _unknown(item: Body) -> Iterator[Part]:
+    """Yield the JSON of an item of a type that this module has no rule for, so that text in it is recorded."""
+    kind = first_text(item, "type")
+    fields = {name: value for name, value in item.items() if value and name not in _NO_TEXT}
+    known = "text" in kind or _is_media(item) or any(isinstance(item.get(key), str) for key in _TEXT_KEYS)
+    if kind and not known and len(fields) > 1:
+        yield TextPart(content=_json(fields)[:_MAX_UNKNOWN])
+
+
+def _is_media(item: Body) -> bool:
+    kind = first_text(item, "type")
+    return "text" not in kind and (kind in _MEDIA_TYPES or any(item.get(key) is not None for key in _MEDIA_KEYS))
 
 
 def _text_or_media(item: Body) -> Iterator[Part]:
-    kind = first_text(item, "type")
-    if "text" not in kind and (kind in _MEDIA_TYPES or any(item.get(key) is not None for key in _MEDIA_KEYS)):
+    if _is_media(item):
         yield from _media(item)
         yield from _text_parts(first_text(item, "text"))
     else:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from serving.decoded_json import text_of
 from serving.openai_api.accumulator import (
     CONTENT_FILTER,
     REASONING,
@@ -19,7 +20,7 @@ from serving.openai_api.accumulator import (
     shown_reasons,
 )
 from serving.openai_api.parts import choices_from
-from stream.wire import Choice, ReasoningPart, TextPart, ToolCallPart
+from stream.wire import Choice, Part, ReasoningPart, TextPart, ToolCallPart
 
 __all__ = ["ResponsesAccumulator"]
 
@@ -39,8 +40,12 @@ _ARGUMENT_EVENTS = frozenset(
         "response.custom_tool_call_input.delta",
         "response.mcp_call_arguments.delta",
         "response.code_interpreter_call_code.delta",
+        "response.shell_call_command.added",
+        "response.shell_call_command.delta",
     }
 )
+#: Events with an item, and the fields of a call that are complete in the item.
+_ITEM_EVENTS = {"response.output_item.added": ("name",), "response.output_item.done": ("name", "arguments")}
 #: Fields of a response that a stopped one keeps, besides its output: none of them repeats the text of the output, as the fields `output_text`
 #: and `output_messages` of some servers do.
 _KEPT = frozenset({
@@ -70,6 +75,8 @@ class ResponsesAccumulator(Accumulator):
         #: The pieces of each text that no event has repeated as a whole, by output and content index; and the repeated texts.
         self._texts: defaultdict[_Position, list[str]] = defaultdict(list)
         self._known: set[str] = set()
+        #: The output indexes and fields (`name`, `arguments`) of the calls that events contained.
+        self._called: set[tuple[int, str]] = set()
 
     def add(self, chunk: Mapping[str, Any]) -> list[NewText]:
         """Add a stream event or a whole response; return the new texts, as texts of choice 0."""
@@ -86,13 +93,39 @@ class ResponsesAccumulator(Accumulator):
             self._begun = response
             if chunk.get("type") in _LAST_EVENTS:
                 self._response = response
-        if delta := _delta(chunk):
+        if delta := self._delta(chunk):
             added = self._add_choice({"delta": delta})
             self._texts[_position(chunk)] += [new.text for new in added if new.part == TEXT]
             return added
         if text := "\n".join(filter(None, [self._beyond(*repeated) for repeated in _repeated(chunk)])):
             return self._add_choice({"delta": {"content": text}})
         return []
+
+    def _delta(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an event as the delta of a chat completion, or {} if the event has no new text or tool call."""
+        kind, delta, item = event.get("type"), event.get("delta"), event.get("item")
+        if not isinstance(kind, str):
+            return {}
+        if kind in _TEXT_EVENTS:
+            return {_TEXT_EVENTS[kind]: delta}
+        if kind in _ARGUMENT_EVENTS:
+            self._called.add((_position(event)[0], "arguments"))
+            if delta is None:  # a further command of a shell call begins
+                delta = "\n" + text_of(event.get("command"))
+            return {"tool_calls": [{"index": event.get("output_index", 0), "function": {"arguments": delta}}]}
+        if kind in _ITEM_EVENTS and isinstance(item, Mapping):
+            return self._call(event, item, _ITEM_EVENTS[kind])
+        return {}
+
+    def _call(self, event: Mapping[str, Any], item: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+        """Return those `fields` of the call in `item` that no event contained before: some calls have no deltas."""
+        call = next((part for part in _parts(item) if isinstance(part, ToolCallPart)), None)
+        new = [field for field in fields if (_position(event)[0], field) not in self._called]
+        if call is None or not new:
+            return {}
+        self._called.update((_position(event)[0], field) for field in new)
+        function = {field: getattr(call, field) for field in new}
+        return {"tool_calls": [{"index": event.get("output_index", 0), "id": call.id, "function": function}]}
 
     def _beyond(self, position: _Position, text: str) -> str:
         """Return the part of the whole `text` that no event contained before; indexes of other servers may be wrong."""
@@ -167,25 +200,6 @@ def _whole(choices: tuple[Choice, ...]) -> list[NewText]:
     return [NewText(0, text, part) for part, text in texts if text]
 
 
-def _delta(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an event as the delta of a chat completion, or {} if the event has no new text or tool call."""
-    kind, delta = event.get("type"), event.get("delta")
-    if not isinstance(kind, str):
-        return {}
-    if kind in _TEXT_EVENTS:
-        return {_TEXT_EVENTS[kind]: delta}
-    if kind in _ARGUMENT_EVENTS:
-        return {"tool_calls": [{"index": event.get("output_index", 0), "function": {"arguments": delta}}]}
-    item = event.get("item")
-    if kind == "response.output_item.added" and isinstance(item, Mapping):
-        item_type = item.get("type")
-        if isinstance(item_type, str) and item_type.endswith("_call"):
-            name = item.get("name") or item_type.removesuffix("_call")
-            call = {"id": item.get("call_id") or item.get("id"), "function": {"name": name}}
-            return {"tool_calls": [{"index": event.get("output_index", 0), **call}]}
-    return {}
-
-
 def _repeated(event: Mapping[str, Any]) -> Iterator[tuple[_Position, str]]:
     """Yield the whole texts that an event contains: in a text, a content part, an output item or a response."""
     output, content = _position(event)
@@ -203,12 +217,11 @@ def _repeated(event: Mapping[str, Any]) -> Iterator[tuple[_Position, str]]:
 def _texts(raw: Any) -> list[str]:
     """Return the texts of `raw`: an output item, a content part or a text. Reasoning and tool calls are left out."""
     item = raw if isinstance(raw, Mapping) else {"type": "text", "text": raw}
-    return [
-        part.content
-        for choice in choices_from({"output": [item]})
-        for part in choice.parts
-        if isinstance(part, TextPart)
-    ]
+    return [part.content for part in _parts(item) if isinstance(part, TextPart)]
+
+
+def _parts(item: Mapping[str, Any]) -> list[Part]:
+    return [part for choice in choices_from({"output": [item]}) for part in choice.parts]
 
 
 def _position(event: Mapping[str, Any]) -> _Position:

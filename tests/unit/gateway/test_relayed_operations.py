@@ -8,7 +8,7 @@ from support.scripted_upstream import DONE, Answer, chat_chunk, sse
 
 from serving.openai_api.answer import RelayedAnswer
 from serving.openai_api.responses_accumulator import ResponsesAccumulator
-from stream.wire import ReasoningPart, TextPart, ToolCallPart
+from stream.wire import Choice, ReasoningPart, TextPart, ToolCallPart
 
 DELTA = {"type": "response.output_text.delta", "delta": "one"}
 EMBEDDING = {
@@ -223,6 +223,38 @@ def test_text_without_deltas_is_recorded_if_the_stream_breaks():
     ):
         answer.add(event)
     assert [choice.parts for choice in answer.recorded()] == [(TextPart(content="one two"),)]
+
+
+SHELL = {"type": "shell_call", "call_id": "c", "action": {"commands": ["ls", "rm x"]}}
+PROGRAM = {"type": "program", "call_id": "c", "code": "print(1)"}
+
+
+@pytest.mark.parametrize(
+    ("events", "call"),
+    [
+        (
+            [
+                text_event("output_item.added", item=SHELL | {"action": {"commands": []}}),
+                text_event("shell_call_command.added", command_index=0, command=""),
+                text_event("shell_call_command.delta", command_index=0, delta="ls"),
+                text_event("shell_call_command.added", command_index=1, command=""),
+                text_event("shell_call_command.delta", command_index=1, delta="rm x"),
+                text_event("output_item.done", item=SHELL),
+            ],
+            ToolCallPart(name="shell", id="c", arguments="\nls\nrm x"),
+        ),
+        (
+            [text_event("output_item.added", item=PROGRAM), *[text_event("output_item.done", item=PROGRAM)] * 2],
+            ToolCallPart(name="program", id="c", arguments="print(1)"),
+        ),
+        ([text_event("output_item.done", item=CALL)], PARTS[2]),
+    ],
+)
+def test_the_calls_of_a_response_that_breaks_are_recorded(events, call):
+    answer = ResponsesAccumulator()
+    new = [new for event in events for new in answer.add(event)]
+    assert answer.recorded() == (Choice(parts=(call,)),)
+    assert ("".join(text.text for text in new), {text.part for text in new}) == (call.arguments, {"call 0"})
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import json
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import pytest
+from openai import BaseModel
+from openai.types.responses import ResponseOutputItem
 from support.cases import cases
 
 from serving.openai_api.parts import choice_from, choices_from, message_from, messages_from, tools_from
@@ -138,3 +141,76 @@ def test_a_schema_that_is_nested_too_deep_is_left_out():
 def test_strange_values_are_skipped(raw):
     for struct in (message_from(raw), choice_from(raw), *tools_from([raw])):
         msgspec.json.decode(msgspec.json.encode(struct), type=type(struct))
+
+
+#: Texts of an item that are no content: ids, names of servers, and encrypted text.
+NO_CONTENT = {"created_by", "encrypted_content", "fingerprint", "id", "namespace", "server_label"}
+
+
+def example(annotation: Any, name: str = "") -> Any:
+    """Return a value of a type of openai's client; each text with content is CANARY."""
+    kind, args = get_origin(annotation), get_args(annotation)
+    if kind is Literal:
+        return args[0]
+    if kind is list:
+        return [example(args[0])]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {
+            field: example(info.annotation, field)
+            for field, info in annotation.model_fields.items()
+            if info.is_required() and field not in NO_CONTENT and not field.endswith("_id")
+        }
+    if args:
+        return example(args[0], name)
+    return {str: "CANARY", object: "CANARY", bool: True, int: 1, float: 0.5}.get(annotation)
+
+
+@pytest.mark.parametrize("item", get_args(get_args(ResponseOutputItem)[0]), ids=lambda item: item.__name__)
+def test_the_text_of_each_item_of_openais_client_is_recorded(item):
+    raw = example(item) | {"id": "i"}
+    for parts in (choices_from({"output": [raw]}), (message_from(raw),)):
+        assert ("CANARY" in msgspec.json.encode(parts).decode()) == ("CANARY" in json.dumps(raw))
+        texts = (part for message in parts for part in message.parts if isinstance(part, TextPart))
+        assert not any(part.content.startswith("{") for part in texts), "add a rule for this type to parts.py"
+
+
+@pytest.mark.parametrize(
+    ("raw", "role", "part"),
+    [
+        (
+            {"type": "mcp_call", "id": "m", "name": "f", "arguments": "", "error": {"type": "x", "content": "no"}},
+            "assistant",
+            ToolResponsePart(response="no", id="m"),
+        ),
+        ({"type": "mcp_approval_response", "approve": False, "reason": "no"}, "tool", ToolResponsePart(response="no")),
+        ({"type": "mcp_list_tools", "error": "no"}, "tool", ToolResponsePart(response="no")),
+        ({"type": "image_generation_call", "revised_prompt": "a cat"}, "assistant", TextPart(content="a cat")),
+        (
+            {"type": "computer_call", "call_id": "c", "actions": [{"type": "type", "text": "a"}]},
+            "assistant",
+            ToolCallPart(name="computer", arguments='[{"type":"type","text":"a"}]', id="c"),
+        ),
+        (
+            {"type": "new", "id": "n", "status": "completed", "x": {"y": "z" * 70_000}},
+            "assistant",
+            TextPart(content='{"type":"new","x":{"y":"' + "z" * (65_536 - 24)),
+        ),
+    ],
+)
+def test_text_in_further_fields_of_an_item_is_recorded(raw, role, part):
+    message = message_from(raw)
+    assert (message.role, message.parts[-1]) == (role, part)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"type": "item_reference", "id": "i"},
+        {"type": "compaction", "id": "i", "encrypted_content": "secret"},
+        {"type": "redacted_thinking", "data": "secret"},
+        {"type": "text", "text": "", "cache_control": {"type": "ephemeral"}},
+        {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
+    ],
+)
+def test_an_item_without_text_has_no_parts(raw):
+    assert message_from(raw).parts == ()
