@@ -43,6 +43,7 @@ __all__ = [
     "request_attributes",
     "request_record",
     "response_record",
+    "sampling_parameters",
 ]
 
 EndStatus = Literal["complete", "error", "cancelled", "aborted"]
@@ -98,7 +99,8 @@ class InferenceRequest:
 
     def __post_init__(self) -> None:
         """Set `sampling`."""
-        object.__setattr__(self, "sampling", _sampling_parameters(self.request.body))
+        sampling = sampling_parameters(self.request.body)
+        object.__setattr__(self, "sampling", {name: value for name, value in sampling.items() if _fits(value)})
 
     @property
     def request_id(self) -> str:
@@ -299,14 +301,15 @@ def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[st
     return tuple(name for name in expected if name in _OWN_DETECTORS)
 
 
-def _sampling_parameters(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the sampling parameters that fit a record; another server's requests may contain anything."""
+def sampling_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling parameters of a request body with their names in a record; values that are no numbers are omitted."""
     found: dict[str, Any] = {}
     for name in [name for name in _PARAMETERS if name in body]:
         parameter, value = _PARAMETERS[name], body[name]
         if value is not None and parameter not in found:
             found[parameter] = value
-    return {name: value for name, value in found.items() if _is_number(value)}
+    # A boolean is an `int`, but no record can contain it.
+    return {name: value for name, value in found.items() if type(value) is int or isinstance(value, float)}
 
 
 def _token_ids(request: ModelRequest) -> int:
@@ -319,8 +322,9 @@ def _token_ids(request: ModelRequest) -> int:
     return sum(len(item) if isinstance(item, list) else type(item) is int for item in prompt)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, float) or (type(value) is int and MIN_INT64 <= value <= MAX_INT64)
+def _fits(number: Any) -> bool:
+    """Return whether a record can contain `number`."""
+    return isinstance(number, float) or MIN_INT64 <= number <= MAX_INT64
 
 
 def context_of(messages: tuple[Message, ...], max_characters: int, owed: tuple[str, ...]) -> tuple[Message, ...]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
+from serving.backend import ModelRequest, Operation
 from serving.decoded_json import count_of, mappings_of, repaired_json, text_of
 from serving.errors import UnreadablePayload
-from serving.inference_records import may_train
+from serving.inference_records import may_train, recorded_messages, sampling_parameters
 from serving.intake.body_values import check_json
-from serving.intake.reported_exchange import ReportedRequest, ReportedResponse, parameters_of
+from serving.intake.reported_exchange import ReportedRequest, ReportedResponse
 from serving.openai_api.accumulator import Accumulator
-from serving.openai_api.parts import choice_from, choices_from, messages_from, tools_from
+from serving.openai_api.parts import choice_from, choices_from, tools_from
 from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from serving.upstream.failures import reported_error
 from stream.wire import Choice, ErrorInfo, Message, TextPart, Usage
@@ -34,6 +35,8 @@ _DONE = b"[DONE]"
 #: First bytes of a stream of events; JSON cannot begin with them.
 _EVENT_LINES = (_DATA, b"event:", b"id:", b"retry:", b":")
 _BAD_GATEWAY = 502
+#: The operation of a request whose prompt is null or has a wrong type, by the prompt's field.
+_OPERATIONS: dict[str, Operation] = {"messages": "chat", "prompt": "text_completion", "input": "responses"}
 _SHOWN_FIELDS = 8
 _SHOWN_CHARACTERS = 32
 
@@ -63,15 +66,12 @@ def request_from(body: Any) -> ReportedRequest:
         "model": text_of(body.get("model")),
         "stream": body.get("stream") is True,
         "tools": tools_from(body.get("tools") or body.get("functions")),
-        "parameters": parameters_of(dict(body)),
+        "parameters": sampling_parameters(body),
         "training": may_train(body),
     }
-    if "messages" in body:
-        return ReportedRequest(**common, messages=messages_from(body["messages"]))
-    if "prompt" in body:
-        return ReportedRequest(**common, operation="text_completion", messages=messages_from(body["prompt"]))
-    if "input" in body:
-        return ReportedRequest(**common, messages=(*_instructions(body), *messages_from(body["input"])))
+    if operation := _operation(body):
+        sent = ModelRequest(request_id="", operation=operation, body=dict(body))
+        return ReportedRequest(**common, operation=operation, messages=recorded_messages(sent))
     if "instances" in body:
         return ReportedRequest(**common, operation="text_completion", messages=_prompt(_strings(body["instances"])))
     if "inputs" in body:
@@ -79,6 +79,20 @@ def request_from(body: Any) -> ReportedRequest:
     raise UnreadablePayload(
         f"the body has {_names(body)}; a request has messages, prompt or input (OpenAI), instances (V1) or inputs (V2)"
     )
+
+
+def _operation(body: Body) -> Operation | None:
+    """Return the operation of a request in OpenAI's format, or None for another format. Clients also write fields that are null."""
+    prompt, given = body.get("prompt"), body.get("input")
+    if body.get("messages") is not None:
+        return "chat"
+    if isinstance(prompt, str | list):
+        return "text_completion"
+    if isinstance(given, list) and given and not isinstance(given[0], Mapping):
+        return "embeddings"
+    if given is not None or isinstance(prompt, Mapping):  # a stored prompt of the Responses API
+        return "embeddings" if "encoding_format" in body or "dimensions" in body else "responses"
+    return next((operation for field, operation in _OPERATIONS.items() if field in body), None)
 
 
 def response_from_bytes(raw: bytes) -> ReportedResponse:
@@ -150,12 +164,6 @@ def _chunks(raw: bytes) -> Iterator[Body]:
         if not isinstance(chunk, Mapping):
             raise UnreadablePayload(f"an event of the stream is a {_kind(chunk)}; a chunk is a JSON object")
         yield chunk
-
-
-def _instructions(body: Body) -> tuple[Message, ...]:
-    """Return the system message of a request of the responses API."""
-    text = text_of(body.get("instructions"))
-    return (Message.of_text("system", text),) if text else ()
 
 
 def _prompt(texts: Iterable[str]) -> tuple[Message, ...]:

@@ -15,7 +15,7 @@ import msgspec
 
 from serving.api_keys import Principal
 from serving.decoded_json import count_of, first_text, mapping_of, text_of
-from serving.inference_records import may_train
+from serving.inference_records import may_train, sampling_parameters
 from serving.intake.genai_content import Content, content_of, json_value
 from serving.intake.otlp import OtlpLog, OtlpSpan
 from serving.intake.reported_exchange import (
@@ -28,7 +28,6 @@ from serving.intake.reported_exchange import (
     error_kind,
     has_content,
     identity_of,
-    parameters_of,
     valid_time,
 )
 from serving.openai_api.parts import choice_from, message_from
@@ -188,7 +187,7 @@ def _request(attributes: Attributes, operation: str, content: Content) -> Report
         stream=True in streams,
         messages=content.messages,
         tools=content.tools,
-        parameters=parameters_of(parameters),
+        parameters=sampling_parameters(parameters),
         training=all(may_train({"metadata": one}) for one in metadata),
     )
 

@@ -12,7 +12,7 @@ import msgspec
 from serving.api_keys import Principal
 from serving.decoded_json import count_of, mapping_of, text_of
 from serving.errors import UnreadablePayload
-from serving.inference_records import may_train
+from serving.inference_records import may_train, sampling_parameters
 from serving.intake.body_text import decoded, document, response_from
 from serving.intake.body_values import MAX_VALUES, check_json
 from serving.intake.reported_exchange import (
@@ -22,7 +22,6 @@ from serving.intake.reported_exchange import (
     ReportedResponse,
     error_kind,
     identity_of,
-    parameters_of,
     valid_time,
 )
 from serving.openai_api.parts import messages_from, tools_from
@@ -97,7 +96,7 @@ def _request(payload: Payload, started: float) -> ReportedRequest:
         stream=payload.get("stream") is True,
         messages=tuple(message for message in messages if message.text != _REDACTED),
         tools=tools_from(parameters.get("tools") or parameters.get("functions")),
-        parameters=parameters_of(dict(parameters)),
+        parameters=sampling_parameters(parameters),
         training=may_train({"metadata": mapping_of(payload.get("metadata")).get("requester_metadata")}),
         at=started,
     )

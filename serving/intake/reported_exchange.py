@@ -43,15 +43,12 @@ __all__ = [
     "error_kind",
     "has_content",
     "identity_of",
-    "parameters_of",
     "records_of",
     "request_id_of",
     "valid_time",
     "without_invalid_numbers",
 ]
 
-Parameters = dict[str, float | int | str | list[str] | None]
-_PARAMETERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "frequency_penalty")
 _ID_BYTES = 16
 #: The gateway's limit; every segment of the spool contains the names of a request until its end.
 _NAME_CHARACTERS = 256
@@ -97,7 +94,7 @@ class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     messages: tuple[Message, ...] = ()
     tools: tuple[ToolDefinition, ...] = ()
-    parameters: Parameters = {}
+    parameters: dict[str, float | int | str | list[str] | None] = {}
     training: bool = True
     at: float = 0.0
 
@@ -224,17 +221,6 @@ def identity_of(tenant: str, *parts: str) -> str:
 def request_id_of(identity: str) -> str:
     """Return the request id of an exchange; a retry has the same id, so it is deduplicated."""
     return str(uuid.UUID(hex=identity))
-
-
-def parameters_of(body: dict[str, object]) -> Parameters:
-    """Return the sampling parameters of `body` that Weir records; a value that is no number is omitted."""
-    found = ((name, body[name]) for name in _PARAMETERS if name in body)
-    # A boolean is an `int`, but no record can contain it.
-    return {
-        name: value
-        for name, value in found
-        if value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-    }
 
 
 def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[RequestRecord, ResponseRecord]:
