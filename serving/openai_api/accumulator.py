@@ -73,12 +73,12 @@ class Accumulator:
         """Add a chunk or a whole response; return the new texts of its choices: reasoning, then text, then tool calls."""
         self.last = chunk
         self._note(chunk)
-        return [new for choice in mappings_of(chunk.get("choices")) for new in self._add_choice(choice)]
+        return [new for index, choice in _numbered(chunk) for new in self._add_choice(choice, index)]
 
     def stop(self, found: Collection[int] = ()) -> None:
         """End choices with the finish reason of a content filter: those in `found`, and those that did not end before the last chunk."""
         self.stopped = True
-        last = [choice.get("index", 0) for choice in mappings_of(self.last.get("choices"))]
+        last = [index for index, _ in _numbered(self.last)]
         for index, choice in self._choices.items():
             if choice.finish_reason is None or index in found or index in last:
                 choice.finish_reason = CONTENT_FILTER
@@ -95,8 +95,7 @@ class Accumulator:
         if not self.response_id and _ID.fullmatch(name := _text(fields, "id")):
             self.response_id = name
 
-    def _add_choice(self, choice: _Fields) -> list[NewText]:
-        index = choice.get("index", 0)
+    def _add_choice(self, choice: _Fields, index: Any = 0) -> list[NewText]:
         if type(index) is not int or not 0 <= index <= MAX_COUNT or not _has_room(self._choices, index, MAX_CHOICES):
             self._ignored += 1
             return []
@@ -157,6 +156,16 @@ class Accumulator:
             return value
         self.invalid_counts = True
         return 0
+
+
+def _numbered(chunk: _Fields) -> list[tuple[Any, _Fields]]:
+    """Return the choices with their indexes. Some servers omit the indexes, or send whole choices with the same index: then the position counts."""
+    choices = list(mappings_of(chunk.get("choices")))
+    indexes = [position if (index := choice.get("index")) is None else index for position, choice in enumerate(choices)]
+    if len(choices) > 1 and all("message" in choice or choice.get("finish_reason") for choice in choices):
+        distinct = {index for index in indexes if type(index) is int}
+        indexes = indexes if len(distinct) == len(choices) else list(range(len(choices)))
+    return list(zip(indexes, choices, strict=True))
 
 
 def shown_reasons(reasons: Iterable[str | None]) -> list[str]:

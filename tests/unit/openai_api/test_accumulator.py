@@ -31,6 +31,26 @@ def test_texts_of_several_choices_are_separate():
     assert [choice["message"]["content"] for choice in answer.chat_choices()] == ["ab", "x"]
 
 
+@pytest.mark.parametrize("index", [{}, {"index": None}, {"index": 0}])
+@pytest.mark.parametrize("kind", ["message", "text"])
+def test_whole_choices_without_distinct_indexes_are_numbered_by_position(kind, index):
+    texts = ["call 030", "123456"]
+    contents = [{"message": {"content": text}} if kind == "message" else {"text": text} for text in texts]
+    reasons = ["stop", "length"]
+    choices = [index | content | {"finish_reason": end} for content, end in zip(contents, reasons, strict=True)]
+    answer = accumulated({"choices": choices})
+    assert [(choice.text, choice.finish_reason) for choice in answer.recorded()] == list(
+        zip(texts, reasons, strict=True)
+    )
+    answer.stop(found=[1])
+    assert answer.finish_reasons == ["content_filter"] * 2
+
+
+def test_pieces_of_one_choice_in_a_chunk_are_joined():
+    answer = accumulated({"choices": [{"index": 0, "delta": {"content": text}} for text in ("a", "b")]})
+    assert [choice.text for choice in answer.recorded()] == ["ab"]
+
+
 def test_an_answer_is_finished_if_every_choice_is():
     assert not accumulated().finished
     assert not accumulated(delta(0, "stop"), delta(1, content="x")).finished
