@@ -5,12 +5,13 @@
 - OpenLLMetry's earlier versions: ``gen_ai.prompt.0.content``, ``gen_ai.completion.0.content``.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from serving.decoded_json import mapping_of, mappings_of
+from serving.decoded_json import mapping_of, mappings_of, text_of
 from serving.intake.body_text import decoded
 from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import has_content
@@ -24,6 +25,8 @@ Attributes = Mapping[str, Any]
 _REDACTED = "__REDACTED__"
 #: No layout has names with more levels.
 _MAX_LEVELS = 10
+#: In the JSON of a response of the Responses API, which an attribute limit may cut off.
+_RESPONSE = re.compile(r'"object":\s*"response"')
 _MEDIA = ("image", "audio", "video")
 #: Types of the content parts of OpenAI's chats and of Anthropic's messages. A tuple: a value in a user's text may not be hashable.
 _PART_TYPES = (
@@ -85,10 +88,15 @@ def _openinference(attributes: Attributes) -> Content:
     inputs = _list(attributes, "llm.input_messages", _openinference_message)
     outputs = _list(attributes, "llm.output_messages", _openinference_message)
     texts = _list(attributes, "llm.choices", lambda item: _table(item, "completion"))
-    finish_reason = attributes.get("llm.finish_reason")
-    choices = (choice_from({"message": one, "finish_reason": finish_reason}) for one in outputs)
+    first: dict[int, Any] = {
+        0: attributes.get("llm.finish_reason")
+    }  # the span has no finish reasons of the other choices
+    choices = [choice_from({"message": one, "finish_reason": first.get(place)}) for place, one in enumerate(outputs)]
+    if choices and _RESPONSE.search(text_of(attributes.get("output.value"))):  # each message is an item of one answer
+        parts = tuple(part for choice in choices for part in choice.parts)
+        choices = [Choice(parts=parts, finish_reason=choices[0].finish_reason)]
     tools = _list(attributes, "llm.tools", lambda item: json_value(_table(item, "tool").get("json_schema")))
-    completions = (choice_from(one | {"finish_reason": finish_reason}) for one in texts)
+    completions = (choice_from({**one, "finish_reason": first.get(place)}) for place, one in enumerate(texts))
     return Content(messages_from([*inputs, *prompts]), (*choices, *completions), tools_from(tools))
 
 
@@ -107,6 +115,8 @@ def _openinference_part(item: Attributes) -> dict[str, Any]:
     part = dict(_table(item, "message_content"))
     if text := _table(_table(part, "document"), "document").get("content"):
         return {"type": "text", "text": text}
+    if part.get("type") == "reasoning":
+        return {"type": "reasoning", "content": part.get("text")}
     return part | {kind: _table(part[kind], kind) for kind in _MEDIA if isinstance(part.get(kind), Mapping)}
 
 
