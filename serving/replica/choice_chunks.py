@@ -92,9 +92,10 @@ class CompletionChunks:
 
 
 def _likely(token: TokenLogprob) -> dict[str, float] | None:
+    """Return the log-probabilities of the sampled and the most likely tokens; a prompt's first token has none."""
     if token.logprob is None:
         return None
-    return dict(token.top) or {token.token: token.logprob}
+    return {token.token: token.logprob} | dict(token.top)
 
 
 def _chat_logprob(token: TokenLogprob) -> dict[str, Any]:

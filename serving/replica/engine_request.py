@@ -74,8 +74,8 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def engine_request(request: ModelRequest) -> EngineRequest:
-    """Return the engine's input for a chat completion or a plain completion."""
+def engine_request(request: ModelRequest, *, lists_likely: bool = False) -> EngineRequest:
+    """Return the engine's input for a chat completion or a plain completion; `lists_likely` is whether the engine has the feature `top_logprobs`."""
     body = request.body
     if request.operation == "chat":
         tools = tuple(body.get("tools") or ())
@@ -97,8 +97,8 @@ def engine_request(request: ModelRequest) -> EngineRequest:
         )
     prompt, echo = body["prompt"], bool(body.get("echo"))
     logprobs = body.get("logprobs")
-    # The generated token is always listed, so one more needs no list of likely tokens.
-    sampling = _sampling(body, "", 0 if logprobs == 1 else logprobs)
+    # lm-eval sends 1 and reads the sampled token, which every engine lists.
+    sampling = _sampling(body, "", 0 if logprobs == 1 and not lists_likely else logprobs)
     return EngineRequest(
         prompt=prompt if isinstance(prompt, str) else prompt[0],
         max_tokens=body.get("max_tokens"),

@@ -98,7 +98,7 @@ class ModelServer:
 
     async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
         """Generate an answer; see :meth:`serving.backend.Backend.generate`."""
-        wanted = engine_request(request)
+        wanted = engine_request(request, lists_likely="top_logprobs" in self._engine.features)
         if wanted.choices > max(1, self._max_requests):
             yield RejectedRequest(
                 code="invalid_value",

@@ -273,12 +273,15 @@ async def test_a_bias_decides_the_token(transformers):
     assert len(chosen) == 1
 
 
-async def test_completions_list_log_probabilities_in_their_own_format(transformers):
-    answer = await _answer(transformers, operation="text_completion", prompt="the weir", logprobs=2, max_tokens=4)
-    (choice,) = answer.text_choices()
+@pytest.mark.parametrize("listed", [1, 2])
+async def test_completions_list_log_probabilities_in_their_own_format(transformers, listed):
+    wanted = {"operation": "text_completion", "prompt": "the weir", "temperature": 2, "seed": 1, "max_tokens": 4}
+    (choice,) = (await _answer(transformers, **wanted, logprobs=listed)).text_choices()
     logprobs = choice["logprobs"]
     assert {len(logprobs[name]) for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset")} == {4}
-    assert all(len(top) == 2 for top in logprobs["top_logprobs"])
+    sampled = list(zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True))
+    assert all(token in top and len(top) <= listed + 1 for token, _, top in sampled)
+    assert any(max(top.values()) > logprob for _, logprob, top in sampled), "some sampled token is not the most likely"
     assert logprobs["text_offset"][0] == 0
 
 
