@@ -30,7 +30,7 @@ from serving.engine.gguf_file import context_length, find_gguf, is_readable, wri
 from serving.engine.json_schema import check_schema, load_converter
 from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
-from serving.engine.text_stream import TextStream
+from serving.engine.text_stream import Detokeniser, TextStream
 from stream.processor import processor_flags
 
 __all__ = ["OpenvinoEngine"]
@@ -62,6 +62,7 @@ class _Request:
         self._text = TextStream(decode, sampling.stop)
         self._prompt_left = len(prompt) if sampling.prompt_logprobs else 0
         self._prompt_logprobs: list[TokenLogprob] = []
+        self._prompt_text, self._prompt_characters = Detokeniser(decode), 0
         self._end_logprob: tuple[TokenLogprob, ...] = ()
         self.inbox = Inbox()
         self.cancelled = False
@@ -101,12 +102,14 @@ class _Request:
             entry = None if self.sampling.logprobs is None else TokenLogprob(self._decode([token]), logprob)
             if self._prompt_left and entry is not None:
                 first = self._prompt_left == len(self.prompt)
-                self._prompt_logprobs.append(TokenLogprob(entry.token, None) if first else entry)
+                at = self._prompt_characters
+                self._prompt_logprobs.append(TokenLogprob(entry.token, None if first else entry.logprob, at=at))
+                self._prompt_characters += len(self._prompt_text.push(token))
                 self._prompt_left -= 1
                 continue
             self.seen += 1
             if token in self._ends:
-                self._end_logprob = (entry,) if entry is not None and self.sampling.prompt_logprobs else ()
+                self._end_logprob = (self._text.located(entry),) if entry and self.sampling.prompt_logprobs else ()
                 continue
             text += self._text.push(token, entry)
             if self._text.stopped:

@@ -59,12 +59,14 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 class TokenLogprob(msgspec.Struct, frozen=True):
     """The text and the natural logarithm of the probability of a token; `top` are the most likely tokens at its position.
 
-    The first token of a prompt has no probability.
+    `at` is the character of the prompt or of the answer at which the token begins; tokens of the same character have the same. The first token of a
+    prompt has no probability.
     """
 
     token: str
     logprob: float | None
     top: tuple[tuple[str, float], ...] = ()
+    at: int = 0
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from serving.engine.protocol import TokenLogprob
 
 __all__ = ["Detokeniser", "StopStrings", "TextStream"]
@@ -91,8 +93,7 @@ class TextStream:
         self._tokens = Detokeniser(decode)
         self._stop = StopStrings(stop)
         self._decoded = self._returned = 0  # characters
-        #: (the character at which the token's text begins, log-probability)
-        self._logprobs: deque[tuple[int, TokenLogprob]] = deque()
+        self._logprobs: deque[TokenLogprob] = deque()
 
     @property
     def stopped(self) -> bool:
@@ -102,12 +103,16 @@ class TextStream:
     def push(self, token: int, logprob: TokenLogprob | None = None) -> str:
         """Add `token` and its log-probability; return the text that can be sent now."""
         if logprob is not None:
-            self._logprobs.append((self._decoded, logprob))
+            self._logprobs.append(self.located(logprob))
         decoded = self._tokens.push(token)
         self._decoded += len(decoded)
         text = self._stop.push(decoded)
         self._returned += len(text)
         return text
+
+    def located(self, logprob: TokenLogprob) -> TokenLogprob:
+        """Return `logprob` as that of the next token."""
+        return msgspec.structs.replace(logprob, at=self._decoded)
 
     def flush(self) -> str:
         """Return the kept text, without an incomplete character; call this at the end of the answer."""
@@ -120,8 +125,8 @@ class TextStream:
         After `flush`, all others are returned too. Tokens of a stop string have none.
         """
         taken = []
-        while self._logprobs and self._logprobs[0][0] < self._returned:
-            taken.append(self._logprobs.popleft()[1])
+        while self._logprobs and self._logprobs[0].at < self._returned:
+            taken.append(self._logprobs.popleft())
         return tuple(taken)
 
 

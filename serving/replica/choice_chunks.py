@@ -64,31 +64,31 @@ class CompletionChunks:
 
     def __init__(self, index: int, echo: str = "") -> None:
         self._index = index
-        self._characters = 0
+        self._prompt = len(echo)
         self._echo = echo
 
     def convert(self, chunk: Chunk) -> dict[str, Any]:
         """Return the choice of a chunk."""
         text, self._echo = self._echo + chunk.text, ""
+        # The decoded prompt can be longer than the prompt itself.
+        places = [min(token.at, self._prompt) for token in chunk.prompt_logprobs]
+        places += [self._prompt + token.at for token in chunk.logprobs]
         logprobs = chunk.prompt_logprobs + chunk.logprobs
         return {
             "index": self._index,
             "text": text,
-            "logprobs": self._logprobs(logprobs) if logprobs else None,
+            "logprobs": _completion_logprobs(logprobs, places) if logprobs else None,
             "finish_reason": chunk.finish_reason,
         }
 
-    def _logprobs(self, tokens: tuple[TokenLogprob, ...]) -> dict[str, Any]:
-        offsets = []
-        for token in tokens:
-            offsets.append(self._characters)
-            self._characters += len(token.token)
-        return {
-            "tokens": [token.token for token in tokens],
-            "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [_likely(token) for token in tokens],
-            "text_offset": offsets,
-        }
+
+def _completion_logprobs(tokens: tuple[TokenLogprob, ...], offsets: list[int]) -> dict[str, Any]:
+    return {
+        "tokens": [token.token for token in tokens],
+        "token_logprobs": [token.logprob for token in tokens],
+        "top_logprobs": [_likely(token) for token in tokens],
+        "text_offset": offsets,
+    }
 
 
 def _likely(token: TokenLogprob) -> dict[str, float] | None:

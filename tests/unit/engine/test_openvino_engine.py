@@ -10,9 +10,12 @@ import torch
 from bench.exactness import PROMPTS, answers, encode, load_reference, shortfalls
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from serving.backend import ModelRequest
 from serving.engine.errors import EngineUnavailableError, GenerationFailedError, PromptRejectedError
 from serving.engine.factory import create_engine
 from serving.engine.protocol import Sampling
+from serving.openai_api.accumulator import Accumulator
+from serving.replica.model_server import ModelServer
 
 # Prose, a number, French, Russian, Japanese, symbols, a function, a paragraph.
 _CHOSEN = (0, 26, 37, 46, 49, 59, 62, 85)
@@ -97,6 +100,19 @@ async def test_the_log_probabilities_of_a_prompt_are_those_of_transformers(tiny,
     wanted = [float(expected[at, token]) for at, token in enumerate(prompt[1:])]
     assert found[0].logprob is None
     assert [one.logprob for one in found[1:]] == pytest.approx(wanted, abs=1e-3)
+
+
+async def test_each_token_of_a_completion_begins_at_its_offset(smollm):
+    body = {"prompt": "🥖 où? 首都 The capital", "echo": True, "logprobs": 1, "temperature": 0.0, "max_tokens": 8}
+    request = ModelRequest(request_id="r", operation="text_completion", body=body)
+    answer = Accumulator()
+    async for item in ModelServer(smollm, max_requests=1, max_length=1024).generate(request):
+        answer.add(item)
+    (choice,) = answer.text_choices()
+    found = list(zip(choice["logprobs"]["tokens"], choice["logprobs"]["text_offset"], strict=True))
+    assert all(choice["text"][at:].startswith(token) for token, at in found)
+    assert (" The", body["prompt"].index(" The")) in found
+    assert found[-8][1] == len(body["prompt"])
 
 
 async def test_a_stop_string_inside_a_token_ends_the_text_before_it(smollm):

@@ -172,8 +172,8 @@ def test_a_log_probability_is_returned_with_its_text_and_a_stop_string_has_none(
 
 def test_the_log_probabilities_of_all_bytes_of_a_character_are_returned():
     stream = TextStream(_bytes, [])
-    counts = []
-    for byte in "a👋".encode():
+    places = []
+    for byte in "a👋b".encode():
         stream.push(byte, TokenLogprob("?", -1.0))
-        counts.append(len(stream.take_logprobs()))
-    assert counts == [1, 0, 0, 0, 4]
+        places.append([token.at for token in stream.take_logprobs()])
+    assert places == [[0], [], [], [], [1] * 4, [2]]
