@@ -66,8 +66,8 @@ _TOOL_RESULT_READERS = frozenset({_LEAK, "groundedness"})
 _MAX_TOOL_RESULTS = 16_384
 #: Fields of a request body with their names in the record; of several fields with the same name, the first is recorded.
 _PARAMETERS = {
+    "max_completion_tokens": "max_tokens",  # engines ignore max_tokens beside this field
     "max_tokens": "max_tokens",
-    "max_completion_tokens": "max_tokens",
     "max_output_tokens": "max_tokens",
     "temperature": "temperature",
     "top_p": "top_p",

@@ -86,6 +86,13 @@ async def test_a_request_and_its_end_are_recorded_in_that_order(stack):
         assert (data.tenant, data.principal, data.model, data.model_version) == ("acme", "k_1", "echo", "echo")
 
 
+async def test_the_limit_that_the_engine_uses_is_recorded(stack):
+    answer = await stack.chat("a b c d", max_tokens=3, max_completion_tokens=1)
+    request, end = stack.ended()
+    assert (end.usage.completion_tokens, request.parameters) == (1, {"max_tokens": 1})
+    assert answer.json()["choices"][0]["finish_reason"] == "length"
+
+
 async def test_the_conversation_id_can_be_in_a_header(stack):
     stack.client.headers = dict(stack.client.headers) | {"x-weir-conversation-id": "c9 äö".encode()}
     await stack.chat("x")
