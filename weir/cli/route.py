@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from stream.errors import StreamError
 from stream.wire import RouteRecord
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_rows
@@ -56,7 +57,8 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
 def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     """Stop new versions within two seconds, also without Kafka. Ends a shadow or canary; without one, undoes the last promotion.
 
-    A tenant or model without a route is an error. If no new version answers, nothing is changed.
+    A tenant or model without a route is an error. If no new version answers, nothing is changed. If routes.json is damaged, give --tenant and
+    --model: the base version then answers, because the version before is unknown.
 
     The gateways of this home follow immediately. The component delivery publishes the decision when Kafka is available.
 
@@ -66,7 +68,14 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     from weir.settings import home_folder
 
     home = home_folder()
-    chosen = routes(home, tenant=tenant, model=model)
+    try:
+        chosen = routes(home, tenant=tenant, model=model)
+    except StreamError as error:
+        if not (tenant and model):
+            raise
+        click.echo(f"weir: {error}", err=True)
+        # The rollback of a route without a version before is the base version.
+        chosen = [RouteRecord(tenant=tenant, model=model, epoch=0, at=0.0, champion="")]
     if (tenant or model) and not chosen:
         raise NotFoundError(
             f"{_named(tenant, model)} has no route, so nothing was changed; {_known(home, routes(home))}"

@@ -41,7 +41,7 @@ from stream.loop.delivery.champions import ChampionAliases, ChampionCommand
 from stream.loop.delivery.log_state import DeliveryLog
 from stream.loop.delivery.metrics import DeliveryMetrics
 from stream.loop.delivery.records import Decision, retraining_event, route_event
-from stream.loop.delivery.route_store import read_overrides, remove_overrides, write_routes
+from stream.loop.delivery.route_store import read_overrides, read_routes, remove_overrides, write_routes
 from stream.loop.delivery.state import DeliveryState, decode
 from stream.loop.settings import DeliverySettings, loop_settings
 from stream.loop.spans import mark_route, mark_state
@@ -197,6 +197,7 @@ class _Service:
                     await self._take(log, batch, producer)
                 self._metrics.lag.set(sum(max(0, end - reader.positions[tp]) for tp, end in reader.ends.items()))
                 if time.monotonic() >= self._store_at:
+                    self._restore_routes(log)
                     self._store(log)
             self._store(log)
 
@@ -250,6 +251,18 @@ class _Service:
             write_routes(self._home, log.routes)
         self._store(log)
         self._champions.show(log.routes)
+
+    def _restore_routes(self, log: DeliveryLog) -> None:
+        """Write ``routes.json`` again if the file was damaged, changed or deleted: gateways would keep old routes, or use the base version."""
+        with _own_files():
+            try:
+                if read_routes(self._home) == tuple(log.routes):
+                    return
+                problem = "it was changed or deleted"
+            except StreamError as error:
+                problem = str(error)
+            _LOG.warning("delivery writes the routes of %s again: %s", self._home, problem)
+            write_routes(self._home, log.routes)
 
     async def _publish(self, producer: AIOKafkaProducer, topic: str, event: Event) -> None:
         partition = partition_for(event.partitionkey, self._kafka.stream_partitions)

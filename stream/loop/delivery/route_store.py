@@ -15,6 +15,13 @@ __all__ = ["add_override", "read_overrides", "read_routes", "remove_overrides", 
 
 
 FileT = TypeVar("FileT", RouteFile, RouteOverrides)
+_FIXES = {
+    RouteFile: (
+        "do not delete the file, because then the base version answers for every tenant. Delivery writes it again if delivery runs and Kafka"
+        " answers (`weir status`). Until then, `weir route kill` with --tenant and --model lets the base version answer"
+    ),
+    RouteOverrides: "delete it, then repeat the decisions that delivery has not published (`weir route show`)",
+}
 
 
 def read_routes(home: Path) -> tuple[RouteRecord, ...]:
@@ -62,6 +69,4 @@ def _read(path: Path, kind: type[FileT]) -> FileT:
     except FileNotFoundError:
         return kind()
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StreamError(
-            f"{path} is damaged: {error}; delete it, and start delivery, which writes the routes"
-        ) from None
+        raise StreamError(f"{path} is damaged: {error}; {_FIXES[kind]}") from None

@@ -381,6 +381,19 @@ async def test_invalid_settings_of_one_tenant_do_not_stop_the_delivery_of_the_ot
     assert "set shadow_share, or add a step" in health["waiting for settings of tenant globex"]
 
 
+@pytest.mark.parametrize(
+    "harm", [lambda path: path.write_text("{"), lambda path: path.unlink()], ids=["damaged", "gone"]
+)
+async def test_a_running_delivery_writes_routes_again_that_were_damaged_or_deleted(tmp_path, embedded_broker, harm):
+    """Without the file, every tenant's champion would be the base version."""
+    kafka, path = await fresh_topics(embedded_broker.bootstrap), tmp_path / "routes.json"
+    async with sender(kafka) as to, delivery(tmp_path, kafka):
+        await begin_canary(kafka, to, tmp_path)
+        written = path.read_bytes()
+        harm(path)
+        await until("the routes are back", lambda: path.exists() and path.read_bytes() == written)
+
+
 async def test_two_processes_do_not_decide_in_one_home(tmp_path, embedded_broker):
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with delivery(tmp_path, kafka) as running:

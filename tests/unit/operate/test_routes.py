@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from serving.routes import RouteTable
 from stream.errors import StreamError
 from stream.loop.delivery.route_store import add_override, read_overrides, remove_overrides, write_routes
 from stream.loop.training.errors import TrainingError
@@ -251,6 +252,19 @@ def test_kill_ends_every_new_version_even_if_the_version_before_has_no_file(home
     done = CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"], catch_exceptions=False)
     assert [(one["tenant"], one["version"]) for one in json.loads(done.output)] == [("a", M1), ("b", M1)]
     assert [one.weights for one in routes(home)] == [{M1: 100}, {M1: 100}]
+
+
+def test_with_damaged_routes_a_kill_that_names_tenant_and_model_lets_the_base_version_answer(home):
+    routes_path(home).write_bytes(b"{")
+    command = ["route", "kill", "--reason", "wrong", "--tenant", "acme"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 1
+    assert "do not delete the file" in done.stderr
+    assert "`weir route kill` with --tenant and --model" in done.stderr
+    done = CliRunner().invoke(main, [*command, "--model", "m"])
+    assert (done.exit_code, done.stdout) == (0, f"acme m: {BASE} answers all requests\n")
+    assert "routes.json is damaged" in done.stderr
+    assert RouteTable(home).route("acme", "m").champion == BASE
 
 
 def test_rollback_and_immediate_promotion_need_no_kafka(home):
