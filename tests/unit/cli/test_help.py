@@ -1,10 +1,11 @@
-"""The examples in the help of each command, and the numbers that its options accept."""
+"""The examples in the help of each command and in the pages, and the numbers that its options accept."""
 
 import re
 import shlex
 
 import click
 import pytest
+from support.prose import ROOT
 
 from weir.cli import main
 
@@ -22,9 +23,18 @@ COMMANDS = {
 }
 
 
-def _examples():
+def _texts():
+    """Yield the help of each command, and the code blocks of each page, with their names."""
     for path, command in COMMANDS.items():
-        for line in (command.help or "").replace("\\\n", " ").splitlines():
+        yield path, command.help or ""
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+            yield page.name, re.sub(r" #.*", "", block)
+
+
+def _examples():
+    for path, content in _texts():
+        for line in content.replace("\\\n", " ").splitlines():
             for text in re.split(r"\s{2,}| [<>|] | && ", line.strip().removeprefix("Example: ")):
                 if re.match(r"(WEIR_\w+=\S+ )*weir ", text):
                     words = shlex.split(text)
