@@ -1,9 +1,8 @@
 """``weir console``."""
 
-import socket
 import webbrowser
+from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["console"]
 
-_CONNECT_SECONDS = 3.0
+_ANSWER_SECONDS = 3.0
 
 
 @click.command()
@@ -45,16 +44,23 @@ def console(*, open_browser: bool, as_json: bool) -> None:
 
 
 def _check_running(settings: "Settings") -> None:
-    """Raise StackError if the console does not answer. The console rejects links that were made before it started."""
+    """Raise StackError if the console does not answer, or has another token. It rejects links that were made before it started."""
     if not settings.console.enabled:
         raise StackError("console.enabled is false; set WEIR_CONSOLE__ENABLED=true and restart the stack")
-    from weir.console.addresses import console_address
+    import httpx
 
-    address = console_address(settings)
-    parts = urlsplit(address)
+    from weir.console.addresses import console_address
+    from weir.console.sessions import ensure_token, token_path
+
+    address, bearer = console_address(settings), {"authorization": f"Bearer {ensure_token(settings.home)}"}
     try:
-        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
+        answer = httpx.get(f"{address}/api/stack", headers=bearer, timeout=_ANSWER_SECONDS, trust_env=False)
+    except httpx.TransportError as error:
         raise StackError(
             f"the console does not answer at {address} ({error}); check `weir status`, or start the stack with `weir up`"
         ) from None
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        raise StackError(
+            f"{token_path(settings.home)} changed after the console at {address} started, so a link would not work; restart the stack with "
+            "`weir down` and `weir up`"
+        )

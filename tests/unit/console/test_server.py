@@ -5,13 +5,16 @@ import socket
 from contextlib import ExitStack
 
 import httpx
+from click.testing import CliRunner
 from support.console_server import connects
 from support.kafka_log import until
 from support.stack import free_port
 
+from weir.cli import main
 from weir.console import server
 from weir.console.server import Console
-from weir.settings import Settings
+from weir.console.sessions import token_path
+from weir.settings import Settings, load_settings
 
 
 async def test_a_console_that_fails_is_reported_and_restarts(tmp_path, monkeypatch, caplog):
@@ -36,6 +39,25 @@ async def test_a_console_that_fails_is_reported_and_restarts(tmp_path, monkeypat
         console.stop()
     (record,) = [one for one in caplog.records if one.name == "weir.console.server"]
     assert record.exc_info is not None, "one log record with the location of the failure"
+
+
+async def test_a_token_that_changed_after_the_start_of_the_console_is_an_error_of_the_command(tmp_path, monkeypatch):
+    """A link of the new token would never work, and its page would ask for the same command again."""
+    port = free_port()
+    (tmp_path / "weir.toml").write_text(f"[console]\nport = {port}\n")
+    monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    console = Console(load_settings().settings, port, {}).start()
+    try:
+        await until("it serves", lambda: connects(port))
+        works = await asyncio.to_thread(CliRunner().invoke, main, ["console"])
+        token_path(tmp_path).unlink()
+        refused = await asyncio.to_thread(CliRunner().invoke, main, ["console"])
+    finally:
+        console.stop()
+    assert (works.exit_code, f":{port}/?token=" in works.stdout) == (0, True)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert f"{token_path(tmp_path)} changed after the console" in refused.stderr
 
 
 async def test_connections_that_send_no_request_do_not_block_others(tmp_path, monkeypatch):
