@@ -5,7 +5,7 @@ every event of a tenant would become a dead letter. Only processes that need the
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -20,7 +20,7 @@ __all__ = ["check_detector_options"]
 
 
 def check_detector_options(loaded: Loaded) -> None:
-    """Check the options in ``[detectors.options.NAME]`` and, for each tenant, in ``[tenants.PATTERN.NAME]`` and ``alerts.threshold``.
+    """Check the options of detectors, of their variants for replays, and of each tenant, and the tenants' ``alerts.threshold``.
 
     Each option is checked alone, then the options of each stream detector together with those of the other patterns that match the
     pattern. If the libraries of the detectors are not installed (as in an image that only serves), nothing is checked.
@@ -45,15 +45,19 @@ def check_detector_options(loaded: Loaded) -> None:
 
 
 def _option_errors(loaded: Loaded, options: list[tuple[tuple[str, ...], str, Any]]) -> Iterator[str]:
-    from detectors.registry import create_stream, create_text  # noqa: PLC0415 - see above
+    from detectors.registry import create, create_stream, create_text  # noqa: PLC0415 - see above
 
+    settings = loaded.settings.detectors
     for table, option, value in options:
-        of_text, name = table[0] == "detectors", table[-1]
+        name = table[-1].partition("@")[0]
+        of_tenant, of_variant = table[0] == "tenants", table[1] == "variants"
+        make = create_stream if of_tenant else create if of_variant else create_text
         try:
-            (create_text if of_text else create_stream)(name, {option: value} if option else {})
+            make(name, {option: value} if option else {})
         except DetectorError as error:
             # An option that needs another one (`weights`, its digest) is valid together with all options of its detector.
-            if of_text and _accepts(name, loaded.settings.detectors.options[name]):
+            together = settings.options.get(name, {}) | settings.variants.get(table[-1], {})
+            if not of_tenant and _accepts(make, name, together):
                 continue
             key = (*table, option) if option else table
             yield f"{key_of(key)} ({_source(loaded, key)}) is {as_written(value)}: {error}; change or unset it"
@@ -122,20 +126,20 @@ def _enabled_errors(loaded: Loaded, added: list[tuple[str, str]]) -> Iterator[st
                 )
 
 
-def _accepts(name: str, options: Mapping[str, Any]) -> bool:
-    from detectors.registry import create_text  # noqa: PLC0415 - see above
-
+def _accepts(make: Callable[[str, Mapping[str, Any]], object], name: str, options: Mapping[str, Any]) -> bool:
     try:
-        create_text(name, options)
+        make(name, options)
     except DetectorError:
         return False
     return True
 
 
 def _options(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
-    """Yield (path of the table, option, value); the path ends with the detector's name. An empty table has option ""."""
+    """Yield (path of the table, option, value); the path ends with the detector's or variant's name. An empty table has option ""."""
     tables: dict[tuple[str, ...], Mapping[str, Any]] = {
-        ("detectors", "options", name): options for name, options in settings.detectors.options.items()
+        ("detectors", table, name): options
+        for table in ("options", "variants")
+        for name, options in getattr(settings.detectors, table).items()
     }
     for pattern, tenant in settings.tenants.items():
         tables |= {

@@ -86,6 +86,8 @@ def test_valid_options_pass(write):
         '[tenants."b"]\nbucket_seconds = 5\n[detectors.options.toxicity]\nthreshold = 0.9\n'
         '[tenants."*".bias]\nmin_sentiment = 0.2\n[tenants._weir.sentinel]\nadopt_events = 100\n'
         '[tenants."c".anomaly]\nmethod = "page-hinkley"\nmethod_threshold = 50\n'
+        f'[detectors.variants."toxicity@own"]\nweights = "own.safetensors"\nweights_sha256 = "{"0" * 64}"\n'
+        '[detectors.variants."drift@page"]\nmethod = "page-hinkley"\n'
     )
     check_detector_options(load_settings())
 
