@@ -110,6 +110,7 @@ def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as
       weir models promote m_0123456789ab --tenant acme --reason 'the canary was inconclusive' --now
     """
     from weir.client import effective_kafka
+    from weir.home.api_keys import list_keys
     from weir.operate.routes import pin, start
     from weir.settings import load_settings
 
@@ -143,6 +144,13 @@ def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as
         click.echo(
             f"model {model} is not served here; this stack serves {', '.join(settings.served_models())}. Unless another machine serves the "
             "model, no request reaches this version: correct --model or weir.toml",
+            err=True,
+        )
+    tenants = {key.tenant for key in list_keys(settings.home)}
+    if tenants and tenant not in tenants:  # in containers, delivery's home has no keys
+        click.echo(
+            f"tenant {tenant} has no API key in {settings.home}, so no request reaches this version; if --tenant is wrong, undo this with "
+            "`weir route kill`, and repeat the command",
             err=True,
         )
     if not now and not settings.delivery.enabled:

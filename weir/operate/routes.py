@@ -16,6 +16,7 @@ from stream.wire import RetrainingRecord, RouteRecord, canonical_time
 from stream.wire.ids import retraining_id
 from stream.wire.route_files import BASE, RouteOverride, version_weights, with_overrides
 from weir.errors import NotFoundError, SettingsError
+from weir.home.api_keys import check_tenant
 from weir.operate.retraining_decisions import publish_record
 
 __all__ = ["pin", "roll_back", "rollback_version", "routes", "start"]
@@ -117,6 +118,7 @@ async def start(  # noqa: PLR0913 - what an operator states
 def _check_version(home: Path, version: str, tenant: str, model: str, adapters: Collection[str]) -> None:
     if version == BASE:
         return
+    check_tenant(tenant)
     try:
         weights = version_weights(home, version)
     except ValueError as error:

@@ -19,6 +19,7 @@ from weir.cli import main
 from weir.cli.models import models
 from weir.cli.route import route as route_command
 from weir.errors import NotFoundError, SettingsError
+from weir.home.api_keys import create_key
 from weir.operate.routes import pin, rollback_version, routes, start
 
 M1, M2 = "m_111111111111", "m_222222222222"
@@ -139,6 +140,16 @@ async def test_a_version_belongs_to_its_tenant_and_model(tmp_path, tenant, model
     assert pin(tmp_path, route(), M2, by="jo", reason="why").version == M2
 
 
+async def test_a_tenant_with_an_invalid_name_gets_no_version(tmp_path):
+    install(tmp_path, M2)
+    with pytest.raises(SettingsError, match=r"tenant 'a b/\.\./x' is not a valid name"):
+        pin(tmp_path, route(tenant="a b/../x"), M2, by="jo", reason="why")
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(SettingsError, match="tenant 'a b' is not a valid name"):
+        await start(tmp_path, kafka, M2, tenant="a b", model="m", by="jo", reason="why")
+    assert read_overrides(tmp_path) == ()
+
+
 def test_a_damaged_manifest_is_named(tmp_path):
     install(tmp_path, M2, tenant="acme")
     (tmp_path / "loop" / "models" / M2 / "manifest.json").write_bytes(b"{}")
@@ -163,6 +174,17 @@ def test_a_promotion_for_a_model_that_is_not_served_here_prints_a_warning(home):
     assert CliRunner().invoke(models, [*promote, "m"]).stderr == ""
     said = CliRunner().invoke(models, [*promote, "n"])
     assert (said.exit_code, said.stderr[:48]) == (0, "model n is not served here; this stack serves m.")
+
+
+def test_a_promotion_for_a_tenant_without_an_api_key_prints_a_warning(home):
+    install(home, M2)
+    (home / "weir.toml").write_text('[models.m]\nengine = "echo"\n')
+    promote = ["promote", M2, "--reason", "good", "--now", "--tenant"]
+    assert CliRunner().invoke(models, [*promote, "acmee"]).stderr == "", "the keys of this stack are in another home"
+    create_key(home, "acme")
+    assert CliRunner().invoke(models, [*promote, "acme"]).stderr == ""
+    said = CliRunner().invoke(models, [*promote, "acmee"])
+    assert (said.exit_code, "tenant acmee has no API key" in said.stderr) == (0, True)
 
 
 @pytest.mark.parametrize(
