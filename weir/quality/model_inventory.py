@@ -56,7 +56,8 @@ def inventory(
     """
     own = _own_weights(options or {})
     caches = dict.fromkeys(Path(one.cache).expanduser() if one.cache else default_cache_dir() for one in served)
-    cached = [model for cache in caches for model in _cached(cache)]
+    read = {str(Path(one.name).expanduser()) for one in served if one.engine not in ENGINES_WITHOUT_FILES}
+    cached = [model for cache in caches for model in _cached(cache, read)]
     return [
         *cached,
         *_own(served, {model.path for model in cached}),
@@ -83,13 +84,14 @@ def _own(served: Collection[ModelSettings], known: Collection[str]) -> Iterator[
             )
 
 
-def _cached(cache: Path) -> Iterator[InstalledModel]:
+def _cached(cache: Path, read: Collection[str]) -> Iterator[InstalledModel]:
+    """Yield the models of a cache; `read` are the names and paths of the models that an engine reads."""
     for directory in sorted(cache.iterdir()) if cache.is_dir() else ():
         manifest = read_manifest(directory)
         if manifest is not None:
             yield InstalledModel(
                 name=manifest.name,
-                used_by="serving",
+                used_by="serving" if manifest.name in read or str(directory) in read else "not served",
                 digest=manifest.digest,
                 source=manifest.source,
                 origin=manifest.origin,

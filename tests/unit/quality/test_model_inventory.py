@@ -42,6 +42,18 @@ def test_the_models_of_every_cache_and_path_are_listed_once(tmp_path):
     assert (found.source, found.digest, found.size_bytes) == ("local", "", 5)
 
 
+def test_a_cached_model_that_no_engine_reads_is_not_called_served(tmp_path):
+    for name in ("small", "large", "copied"):
+        _install(tmp_path, name, f"{name}-gguf")
+    echo = ModelSettings(name="large", engine="echo", cache=str(tmp_path))
+    found = inventory([ModelSettings(name="small", cache=str(tmp_path)), echo])
+    assert {one.name: one.used_by for one in found if one.name in {"small", "large", "copied"}} == {
+        "small": "serving",
+        "large": "not served",
+        "copied": "not served",
+    }
+
+
 def test_a_detectors_own_weights_are_listed_instead_of_the_shipped_ones(tmp_path):
     own, missing = tmp_path / "own.safetensors", tmp_path / "missing.safetensors"
     own.write_bytes(b"12345")
