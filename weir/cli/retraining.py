@@ -130,6 +130,11 @@ def _decide(
         record = asyncio.run(decide(kafka, retraining_id, outcome, decider, reason))
     text = f"{record.retraining_id} of {record.tenant}/{record.model} is {record.state} by {record.by}"
     print_result(record, text, as_json=as_json)
+    if reason and record.reason != reason:
+        click.echo(
+            f"{record.retraining_id} was {record.state} before, with the reason {record.reason!r}; the new reason is not stored",
+            err=True,
+        )
     if outcome != "rejected":
         _note_no_trainer(settings, record.tenant)
 

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 
 import pytest
+from click.testing import CliRunner
 from support.log_tail import tail_of
 
 from stream.settings import KafkaSettings
 from stream.wire import Event, RetrainingRecord, encode
+from weir.cli import main
 from weir.errors import NotFoundError, SettingsError
 from weir.home.api_keys import create_key
 from weir.operate import retraining_decisions
@@ -53,6 +55,24 @@ async def test_a_rejected_request_can_neither_be_approved_nor_resumed(log, tmp_p
         await decide(KafkaSettings(), "rt_r", "approved", decider)
     with pytest.raises(SettingsError, match="a rejection is final"):
         await resume(KafkaSettings(), "rt_r", decider)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"), [("holiday traffic", True), ("windows: has 1, needs 2", False), ("", False)]
+)
+def test_a_repeated_decision_states_that_its_reason_is_not_stored(monkeypatch, tmp_path, reason, said):
+    history = [record("rt_1", state) for state in ("requested", "rejected")]
+    monkeypatch.setattr(retraining_decisions, "Tail", tail_of(*history))
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    _, secret = create_key(tmp_path, "acme", ("approve",))
+    (tmp_path / "key").write_text(secret)
+    command = ["retraining", "reject", "rt_1", "--key-file", str(tmp_path / "key"), "--reason", reason]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("rt_1 of acme/m is rejected")
+    text = "rt_1 was rejected before, with the reason 'windows: has 1, needs 2'; the new reason is not stored"
+    assert (text in done.stderr) is said
 
 
 @pytest.mark.parametrize("kept", [True, False])
