@@ -80,8 +80,8 @@ def check_schema(schema: str) -> str:
 def check_limits(schema: str) -> str:
     """Return `schema`, in which xgrammar ignores no part of a pattern.
 
-    Raises SchemaRejectedError if `schema` is too long, repeats groups too often, or has a lookahead or a reference to another document.
-    xgrammar would accept any value in the place of such a reference, and write the reference to the process's log.
+    Raises SchemaRejectedError if `schema` is too long, repeats groups too often, or has a lookahead or a reference to something other than a
+    schema in it. xgrammar would accept any value in the place of a reference to another document, and write the reference to the process's log.
     """
     if len(schema) > MAX_SCHEMA_CHARACTERS:
         raise SchemaRejectedError(
@@ -91,8 +91,7 @@ def check_limits(schema: str) -> str:
         parsed = json.loads(schema)
         _clean_patterns(parsed)
         schema = json.dumps(parsed)
-        references = (node["$ref"] for node in _objects(parsed) if isinstance(node.get("$ref"), str))
-        is_local = all(reference == "#" or reference.startswith("#/") for reference in references)
+        follows_references = _refers_to_schemas(parsed)
         repeated = sum(map(_repeated, _patterns(parsed)))
     except (ValueError, RecursionError) as error:
         raise SchemaRejectedError(INVALID_SCHEMA) from error
@@ -104,10 +103,10 @@ def check_limits(schema: str) -> str:
         raise SchemaRejectedError(
             "the JSON Schema has a pattern with a lookahead, (?=...) or (?!...), which the engine cannot follow: remove the lookahead"
         )
-    if not is_local:
+    if not follows_references:
         raise SchemaRejectedError(
-            "the JSON Schema has a $ref to another document or to an anchor: move the definition into $defs, and"
-            " refer to it with #/$defs/NAME"
+            "the JSON Schema has a $ref to another document, to an anchor, or to something that is not a schema: move the"
+            " definition into $defs, and refer to it with #/$defs/NAME"
         )
     return schema
 
@@ -121,6 +120,27 @@ def _clean_patterns(schema: Any) -> None:
                 del node["pattern"]
         if isinstance(named := node.get("patternProperties"), dict):
             node["patternProperties"] = {_without_inner_anchors(name): value for name, value in named.items()}
+
+
+def _refers_to_schemas(schema: Any) -> bool:
+    """Return whether each ``$ref`` leads to an object that `_clean_patterns` reads as a schema, or to a boolean.
+
+    xgrammar also follows a reference into a value of ``const``, or to ``$defs`` itself, where patterns are not cleaned.
+    """
+    schemas = list(_objects(schema, values=False))
+    known = set(map(id, schemas))
+    references = (reference for node in schemas if isinstance(reference := node.get("$ref"), str))
+    targets = (_target(schema, reference) for reference in references)
+    return all(isinstance(target, bool) or id(target) in known for target in targets)
+
+
+def _target(schema: Any, reference: str) -> Any:
+    """Return what xgrammar finds at `reference`, or None: it ignores empty names, and reads no index of a list."""
+    if reference != "#" and not reference.startswith("#/"):
+        return None
+    for name in filter(None, reference[1:].split("/")):
+        schema = schema.get(name) if isinstance(schema, dict) else None
+    return schema
 
 
 def _without_inner_anchors(pattern: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from xgrammar import Grammar
 from xgrammar.testing import _is_grammar_accept_string as accepts
 
+from serving.engine.errors import SchemaRejectedError
 from serving.engine.json_schema import _CLASS, _LITERAL, _length_limits, _repeated, check_limits
 
 
@@ -72,6 +73,39 @@ def test_only_patterns_are_cleaned():
         "propertyNames": {"pattern": "a()b"},
     }
     assert json.loads(check_limits(json.dumps(schema))) == expected
+
+
+_PATTERN = {"type": "string", "pattern": "a$|^b"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "place"),
+    [
+        ("#/x/const", {"x": {"const": _PATTERN}}),
+        ("#//x//const/y/", {"x": {"const": {"y": _PATTERN}}}),
+        ("#/properties/properties/const", {"properties": {"properties": {"const": _PATTERN}}}),
+        ("#/$defs", {"$defs": _PATTERN}),
+        ("#/enum/0", {"enum": [_PATTERN]}),
+        ("#/x", {}),
+    ],
+)
+def test_a_reference_to_something_that_is_not_a_schema_is_rejected(reference, place):
+    with pytest.raises(SchemaRejectedError, match=r"a \$ref .* that is not a schema: move the definition into \$defs"):
+        check_limits(json.dumps({"$ref": reference} | place))
+
+
+@pytest.mark.parametrize(
+    ("reference", "place"),
+    [
+        ("#", {}),
+        ("#/$defs/const", {"$defs": {"const": {"type": "string"}}}),
+        ("#/properties/enum/items", {"properties": {"enum": {"items": {"type": "null"}}}}),
+        ("#/definitions/a", {"definitions": {"a": True}}),
+    ],
+)
+def test_a_reference_to_a_schema_is_kept(reference, place):
+    schema = {"anyOf": [{"$ref": reference}, {"const": {"$ref": "#a value"}}]} | place
+    assert json.loads(check_limits(json.dumps(schema))) == schema
 
 
 @pytest.mark.parametrize("pattern", ["[[[", "[[[\\", "[a[b"])

@@ -148,6 +148,7 @@ async def test_likely_tokens_are_those_that_the_schema_allows(transformers):
         ({"enum": ["x" * 20_000]}, "20014 characters, the limit is 16384"),
         ({"properties": {"a": {"items": [{"$ref": "http://secret.example"}]}}}, "has a $ref to another document"),
         ({"$ref": "#secret", "$defs": {"secret": {"type": "string"}}}, "has a $ref to another document"),
+        ({"$ref": "#/x/const", "x": {"const": {"type": "string", "pattern": "secret$|^b"}}}, "not a schema"),
         *(({"type": "string", "pattern": f"{repeated}{{{'9' * 5000}}}"}, "invalid") for repeated in ("a", "(a)")),
         ({"type": "string", "pattern": "((a{1000}){1000}){1000}"}, "repeat groups 999999999 times, the limit is 5000"),
         ({"type": "string", "pattern": "(([^x]{400}){70}){70}"}, "repeat groups 1959999 times, the limit is 5000"),
@@ -188,6 +189,7 @@ async def test_a_pattern_is_in_no_log(request, capfd, engine):
         {"anyOf": []},
         {"$ref": "#/"},
         {"type": "object", "properties": {"a": {"$ref": "#//"}}},
+        {"$ref": "#/x/const", "x": {"const": {"type": "string", "pattern": "(a|$)"}}},
         {"type": "string", "minLength": -1},
         {"enum": ["größe"]},  # xgrammar would write U+0DFE
         {"type": "string", "pattern": "^[äöüa-z]+$"},  # the step of the engine would fail
