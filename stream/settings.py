@@ -62,11 +62,12 @@ class KafkaSettings(Section):
     retention_hours: Positive = Field(
         168,
         le=1e9,
-        description="retention of a partition, in hours; set in existing topics too if Weir started the broker",
+        description="retention of a partition, in hours; Kafka deletes a record up to an eighth later. Set in existing topics too if Weir started the"
+        " broker",
     )
     retention_bytes: Count = Field(
         1024**3,
-        description="retention of a partition, in bytes (embedded broker: at most 64 MiB); set as retention_hours",
+        description="retention of a partition, in bytes, and up to an eighth more (embedded broker: at most 64 MiB); set as retention_hours",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="security protocol of the clients"

@@ -8,6 +8,13 @@ _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
 _REPLAY_BYTES = 64 * _MIB
 
+#: Kafka deletes whole segments, and begins a new one only after its default of 7 days or 1 GiB. With eight segments in a retention, a record is
+#: kept for an eighth longer than the retention.
+_SEGMENTS = 8
+_MIN_SEGMENT_MS = 60_000
+_MAX_SEGMENT_MS = 7 * _DAY_MS
+_MAX_SEGMENT_BYTES = 1024 * _MIB
+
 #: With three replicas, two of them in sync, the loss of one broker loses no record.
 _COPIES = 3
 
@@ -90,9 +97,23 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
             "cleanup.policy": self.cleanup_policy,
             "retention.ms": str(self.retention_ms),
             "retention.bytes": str(self.retention_bytes),
+            **self._segments(),
             "max.message.bytes": str(self.max_message_bytes),
             "message.timestamp.type": self.timestamp_type,
         }
+
+    def _segments(self) -> dict[str, str]:
+        """Return the limits of a segment; none without a retention, and none for a compacted topic, to which retention does not apply."""
+        if self.cleanup_policy != "delete":
+            return {}
+        limits = {}
+        if self.retention_ms > 0:
+            limits["segment.ms"] = min(max(self.retention_ms // _SEGMENTS, _MIN_SEGMENT_MS), _MAX_SEGMENT_MS)
+        if self.retention_bytes > 0:
+            # A segment must have room for the largest batch, which Kafka would reject otherwise.
+            least = self.max_message_bytes
+            limits["segment.bytes"] = min(max(self.retention_bytes // _SEGMENTS, least), _MAX_SEGMENT_BYTES)
+        return {name: str(limit) for name, limit in limits.items()}
 
 
 def topic_specs(

@@ -37,7 +37,8 @@ async def _ensure(kafka: KafkaSettings, topics: list[Topic], *, alter: bool) -> 
     values = f"{_kept(found)}; [kafka] retention_hours and retention_bytes require {_kept(required)}"
     if alter:
         return created, f"changed the retention of {names}. Before, {found.name} kept {values}"
-    config = ",".join(f"{key}={value}" for key, value in required.config().items() if key.startswith("retention."))
+    limits = {key: value for key, value in required.config().items() if key.startswith(("retention.", "segment."))}
+    config = ",".join(f"{key}={value}" for key, value in limits.items())
     return created, (
         f"{found.name} keeps {values}. Weir sets them only when it creates a topic. Change the retention of {names}: kafka-configs.sh "
         f"--bootstrap-server {kafka.bootstrap_servers} --alter --entity-type topics --entity-name {required.name} --add-config {config}"

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from support.lab import Lab
 from support.running_broker import RunningBroker, start_broker
 
 from stream.kafka.admin import create_topics, list_topics
-from stream.kafka.clients import producer_for
+from stream.kafka.clients import admin_for, producer_for
 from stream.kafka.probe import broker_answers
 from stream.settings import KafkaSettings
 from stream.wire.topics import Topic
@@ -41,6 +43,19 @@ async def test_topics_are_created_once_with_their_settings(broker):
     if broker.kind == "apache":
         assert {name: info.cleanup_policy for name, info in listed.items()} == {s.name: s.cleanup_policy for s in specs}
         assert {info.retention_ms for info in listed.values()} == {3_600_000}
+
+
+async def test_a_small_retention_makes_small_segments_that_have_room_for_the_largest_record(broker):
+    kafka = KafkaSettings(topic_prefix=fresh_prefix(), retention_hours=1, retention_bytes=1_000_000)
+    await create_topics(options(broker), kafka.topics())
+    async with producer_for(options(broker)) as producer:
+        await producer.send_and_wait(kafka.names.inference, random.randbytes(1_048_000), partition=0)
+    if broker.kind == "apache":
+        async with admin_for(options(broker)) as client:
+            topic = ConfigResource(ConfigResourceType.TOPIC, kafka.names.inference)
+            (described,) = (await client.describe_configs([topic]))[0].resources
+        config = {name: value for name, value, *_ in described[4]}
+        assert (config["segment.ms"], config["segment.bytes"]) == ("450000", "1114112")
 
 
 async def test_a_record_from_a_host_with_a_wrong_clock_is_accepted(broker):

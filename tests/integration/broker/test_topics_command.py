@@ -65,7 +65,8 @@ def test_a_changed_retention_is_set_on_a_local_broker_and_noted_for_another(brok
         assert ensure(retention_hours=12) == ([], "")
     else:
         assert asyncio.run(has({"inference": 168, "verdicts": 168, "replay": 24}))
-        assert f"--entity-name {prefix}inference --add-config retention.ms=43200000,retention.bytes=1073741824" in note
+        config = "retention.ms=43200000,retention.bytes=1073741824,segment.ms=5400000,segment.bytes=134217728"
+        assert f"--entity-name {prefix}inference --add-config {config}" in note
 
 
 def test_an_unreachable_broker_is_named_in_the_error(monkeypatch, tmp_path):
