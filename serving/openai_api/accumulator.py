@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from serving.backend import RUNNING_USAGE
 from serving.decoded_json import mappings_of, text_of
 from serving.openai_api.parts import content_from
-from stream.wire import MAX_COUNT, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
+from stream.wire import MAX_COUNT, SHOWN_REASON, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
 __all__ = [
     "CONTENT_FILTER",
@@ -28,9 +28,8 @@ CONTENT_FILTER = "content_filter"
 TEXT, REASONING = "text", "reasoning"
 
 _Fields = Mapping[str, Any]
-#: Ids and finish reasons of other servers that spans may contain: they could be text of an answer.
+#: Ids of other servers that spans may contain: they could be text of an answer.
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-_REASON = re.compile(r"[A-Za-z_]{1,32}")
 #: Most choices of an answer: `n` for each prompt of a completion.
 MAX_CHOICES = 2048
 #: Most tool calls of a choice.
@@ -169,8 +168,8 @@ def _numbered(chunk: _Fields) -> list[tuple[Any, _Fields]]:
 
 
 def shown_reasons(reasons: Iterable[str | None]) -> list[str]:
-    """Return the finish reasons that are one word; other servers could send text of the answer as a reason."""
-    return [reason for reason in reasons if reason is not None and _REASON.fullmatch(reason)]
+    """Return the finish reasons that spans may contain."""
+    return [reason for reason in reasons if reason is not None and SHOWN_REASON.fullmatch(reason)]
 
 
 class _ChoiceSoFar:

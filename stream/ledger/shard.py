@@ -23,6 +23,7 @@ from stream.ledger.schema import open_shard, transaction
 from stream.ledger.sources import VERDICTS_SINCE, advance_source, awaited_tick, capture_tick
 from stream.wire import (
     ABORTED,
+    SHOWN_REASON,
     Closed,
     CorrectionRecord,
     Event,
@@ -115,7 +116,7 @@ class Shard(LedgerFile):
     def _end(self, record: LogRecord, event: Event, data: ResponseRecord) -> None:
         details = (
             data.status,
-            data.finish_reason,
+            _shown_reason(data.finish_reason),
             data.usage.prompt_tokens,
             data.usage.completion_tokens,
             data.latency_seconds,
@@ -371,6 +372,10 @@ class Shard(LedgerFile):
             database.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (repr(floor),))
         self.floor = floor
         return floor < last
+
+
+def _shown_reason(reason: str | None) -> str | None:
+    return reason if not reason or SHOWN_REASON.fullmatch(reason) else "other"
 
 
 def _hour(time: float) -> int:

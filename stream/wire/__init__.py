@@ -19,6 +19,7 @@ from stream.wire.events.findings import (
 )
 from stream.wire.events.inference import (
     ABORTED,
+    SHOWN_REASON,
     BlobPart,
     Choice,
     CorrectionRecord,
@@ -66,6 +67,7 @@ __all__ = [
     "MAX_INT64",
     "MIN_INT64",
     "OWN_TENANT",
+    "SHOWN_REASON",
     "AlertRecord",
     "BlobPart",
     "Choice",

@@ -24,8 +24,8 @@ def request(request_id, time, *, source="s1", text="canary-prompt", owed=("pii",
     return event_of(data, f"{request_id}/request", time, source=source, traceparent=TRACE)
 
 
-def end(request_id, time, *, source="s1", owed=("pii",), **fields):
-    data = an_end(request_id, "canary-answer", finish_reason="stop", owed=owed, **fields, **MEASURED)
+def end(request_id, time, *, source="s1", owed=("pii",), finish_reason="stop", **fields):
+    data = an_end(request_id, "canary-answer", finish_reason=finish_reason, owed=owed, **fields, **MEASURED)
     return event_of(data, f"{request_id}/end", time, source=source, traceparent=TRACE)
 
 

@@ -3,6 +3,7 @@
 Specification: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-events/
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,6 +13,7 @@ from stream.wire.events.base import Count, EventData, Int64, Seconds, Share
 
 __all__ = [
     "ABORTED",
+    "SHOWN_REASON",
     "BlobPart",
     "Choice",
     "DeclaredTool",
@@ -31,6 +33,9 @@ __all__ = [
     "Usage",
     "text_at",
 ]
+
+#: Finish reasons that spans and tables may contain: other servers could send text of an answer as a reason.
+SHOWN_REASON = re.compile(r"[A-Za-z_]{1,32}")
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):

@@ -217,6 +217,15 @@ def test_no_table_contains_text(shard, log):
     assert "canary" not in dump
 
 
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [("end_turn", "end_turn"), ("canary Anna", "other"), ("x" * 33, "other"), (None, None)],
+)
+def test_a_finish_reason_that_could_be_text_is_stored_as_other(shard, log, sent, stored):
+    shard.apply(log.inference(EVENT, end("r1", 11.0, finish_reason=sent)))
+    assert request_events(shard.database, "r1").end.finish_reason == stored
+
+
 def test_a_source_whose_clock_is_ahead_does_not_delete_the_others(log):
     shard, now = Shard(":memory:", retention_seconds=168 * 3600.0), time.time() - 3600
     shard.apply(log.inference(request("r1", now), tick(now + 8 * 86_400, "s2")))
