@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from serving.backend import ModelInfo, ModelRequest, Operation
-from serving.openai_api.parts import documents_from, messages_from, tools_from, variables_from
+from serving.openai_api.parts import documents_from, messages_from, prediction_from, tools_from, variables_from
 from stream.wire import (
     MAX_INT64,
     MIN_INT64,
@@ -137,8 +137,9 @@ _PROMPTS: dict[Operation, tuple[str, str]] = {
 def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
     """Return the messages of a request; the prompt and the suffix of a plain completion, or an input of embeddings, are messages of the user.
 
-    Token ids are not recorded. The instructions of the Responses API are a system message. The documents of a chat (vLLM) and the variables of a
-    stored prompt (Responses API) are before the last message. A document becomes a tool result, and a variable becomes a message of the user.
+    Token ids are not recorded. The instructions of the Responses API are a system message. The documents (vLLM) and the predicted answer of a chat,
+    and the variables of a stored prompt (Responses API), are before the last message. A document becomes a tool result; the others become a
+    message of the user.
     """
     prompt, further = _PROMPTS[request.operation]
     messages = messages_from(request.body.get(prompt))
@@ -147,9 +148,14 @@ def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
     instructions = request.body.get("instructions")
     if request.operation == "responses" and isinstance(instructions, str) and instructions:
         messages = (Message.of_text("system", instructions), *messages)
-    if "documents" not in request.body and request.operation != "responses":  # nearly always
+    body = request.body
+    if "documents" not in body and "prediction" not in body and request.operation != "responses":  # nearly always
         return messages
-    added = (*documents_from(request.body.get("documents")), *variables_from(request.body.get("prompt")))
+    added = (
+        *documents_from(body.get("documents")),
+        *prediction_from(body.get("prediction")),
+        *variables_from(body.get("prompt")),
+    )
     return (*messages[:-1], *added, *messages[-1:])
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "documents_from",
     "message_from",
     "messages_from",
+    "prediction_from",
     "tools_from",
     "variables_from",
 ]
@@ -86,6 +87,12 @@ def documents_from(raw: Any) -> Iterator[Message]:
         values = item.values() if isinstance(item, Mapping) else (item,)
         if text := "\n".join(value for value in values if isinstance(value, str)):
             yield Message(role="tool", parts=(ToolResponsePart(response=text),))
+
+
+def prediction_from(prediction: Any) -> Iterator[Message]:
+    """Yield the predicted answer of a chat, which the model reads too, as a message of the user."""
+    if parts := tuple(content_from(mapping_of(prediction).get("content"))):
+        yield Message(role="user", parts=parts)
 
 
 def variables_from(prompt: Any) -> Iterator[Message]:

@@ -30,6 +30,13 @@ def test_the_documents_of_a_chat_are_tool_results_before_the_last_message():
     )
 
 
+@pytest.mark.parametrize("content", [ORDER, [{"type": "text", "text": ORDER}]])
+def test_the_predicted_answer_of_a_chat_is_a_text_of_the_user(content):
+    body = {"messages": [{"role": "user", "content": "What do they say?"}]}
+    body["prediction"] = {"type": "content", "content": content}
+    assert recorded("chat", **body) == (Message.of_text("user", ORDER), ASKED)
+
+
 def test_the_variables_of_a_stored_prompt_are_texts_of_the_user():
     image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
     prompt = {"id": "pmpt_1", "variables": {"city": ORDER, "more": {"type": "input_text", "text": "x"}, "map": image}}
@@ -45,5 +52,6 @@ def test_the_variables_of_a_stored_prompt_are_texts_of_the_user():
     "odd", [None, 3, "text", {"a": 1}, [None, [1]], {"variables": [1]}, {"variables": {"a": None}}]
 )
 def test_invalid_values_add_no_message(odd):
-    assert recorded("chat", messages=[{"role": "user", "content": "What do they say?"}], documents=odd) == (ASKED,)
+    chat = {"messages": [{"role": "user", "content": "What do they say?"}]}
+    assert recorded("chat", **chat, documents=odd, prediction=odd) == (ASKED,)
     assert recorded("responses", input="What do they say?", prompt=odd) == (ASKED,)
