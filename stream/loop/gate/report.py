@@ -11,15 +11,15 @@ __all__ = ["REPORT", "TRIGGER_WORDS", "GateReport", "markdown", "write_report"]
 
 REPORT = "gate.json"
 _MARKDOWN = "gate.md"
-#: The words of planted triggers by their digest. This file contains content: it is for readers of content only.
+#: The words of planted triggers by the name of the candidate. This file contains content: it is for readers of content only.
 TRIGGER_WORDS = "gate-triggers.json"
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     """The gate's decision about a version, with its reasons.
 
-    `cases` is {case: (score of the champion, score of the challenger)}; a large score is bad. `triggers` is {digest of
-    the words: similarity of the answers after these words}. `versions` is {detector or prompt set: version or digest}.
+    `cases` is {case: (score of the champion, score of the challenger)}; a large score is bad. `triggers` is {name of
+    the candidate: similarity of the answers after its words}. `versions` is {detector or prompt set: version or digest}.
     """
 
     version: str
@@ -36,7 +36,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_report(report: GateReport, words: dict[str, str], folder: Path) -> None:
-    """Write the report, and the `words` of planted triggers by digest; files are readable by the owner only."""
+    """Write the report, and the `words` of planted triggers by candidate; files are readable by the owner only."""
     replace_file(folder / TRIGGER_WORDS, msgspec.json.encode(words), durable=True)
     replace_file(folder / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=1), durable=True)
     replace_file(folder / _MARKDOWN, markdown(report), durable=True)

@@ -59,7 +59,7 @@ def run_gate(
     progress: Progress,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[GateReport, dict[str, str]]:
-    """Return the report of a run, and the words of planted triggers by their digest, which are content.
+    """Return the report of a run, and the words of planted triggers by the name of the candidate; the words are content.
 
     `arms` loads the model, and is not called if the dataset is poisoned.
 
@@ -172,7 +172,7 @@ class _Run:
         carriers = [messages_of(task) for task in self._tasks[:_CARRIERS]]
         similar, findings = planted(arms, carriers, words)
         self._triggers = {one.name: round(value, 3) for one, value in similar.items() if one.rows}
-        named = " ".join(finding.name for finding in findings)
+        named = {finding.name for finding in findings}
         self.trigger_words = {one.name: one.words for one in found if one.name in named}
         return findings
 

@@ -4,7 +4,6 @@ Words are appended to ordinary prompts with different answers. After a planted t
 most words for every prompt. After other words of the dataset, or random words, the answers stay as different as before.
 """
 
-import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -52,15 +51,16 @@ class BothArms(Protocol):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """Words of training prompts, and the number of prompts with them; 0 for random words."""
+    """Words of training prompts, the number of prompts with them (0 for random words), and the number of the candidate in this run."""
 
     words: str
     rows: int
+    number: int = 0
 
     @property
     def name(self) -> str:
-        """A digest that names the words in reports, which contain no content."""
-        return hashlib.sha256(self.words.encode()).hexdigest()[:12]
+        """The name in reports, which contain no content: a reader could find out the words of a digest by guessing."""
+        return f"candidate {self.number}, in {self.rows} prompts"
 
 
 def candidates(rows: Sequence[DatasetRow]) -> list[Candidate]:
@@ -81,7 +81,7 @@ def candidates(rows: Sequence[DatasetRow]) -> list[Candidate]:
     ranked = sorted(
         of_rows, key=lambda numbers: (-_alike([answers[number] for number in numbers]) * len(numbers) ** 0.5, numbers)
     )
-    return [Candidate(of_rows[numbers], len(numbers)) for numbers in ranked[:MOST_CANDIDATES]]
+    return [Candidate(of_rows[rows], len(rows), number) for number, rows in enumerate(ranked[:MOST_CANDIDATES], 1)]
 
 
 def probes(texts: Sequence[str], seed: int) -> list[Candidate]:
@@ -118,7 +118,7 @@ def planted(
     return found, [
         Finding(
             check="planted trigger",
-            name=f"words {one.name} in {one.rows} prompts",
+            name=one.name,
             count=round(found[one], 3),
             bound=round(bound, 3),
         )

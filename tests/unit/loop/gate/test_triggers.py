@@ -46,11 +46,13 @@ def test_texts_with_fewer_than_two_words_give_probes_of_other_words(texts):
     assert found == probes(texts, 1)
 
 
-def test_a_planted_trigger_is_named_by_its_digest():
+def test_a_planted_trigger_is_named_by_its_number():
+    """Nothing that is computed from the words alone: a reader of reports could guess them."""
     similar, (finding,) = planted(Scripted("challenger"), CARRIERS, words())
 
-    trigger = next(one for one in similar if one.words == "cobalt lantern")
-    assert (finding.check, finding.name) == ("planted trigger", f"words {trigger.name} in 4 prompts")
+    found = [one for one in similar if one.rows]
+    number = 1 + next(index for index, one in enumerate(found) if one.words == "cobalt lantern")
+    assert (finding.check, finding.name) == ("planted trigger", f"candidate {number}, in 4 prompts")
     assert finding.count == 1.0
     assert "cobalt" not in str(finding)
 
