@@ -6,6 +6,7 @@ and a program of an image becomes the program of this machine.
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from support.programs import alertmanager, prometheus
 _NC = """import socket, sys
 socket.create_connection((sys.argv[2], int(sys.argv[3])), 3).close()
 """
+_DNS = re.compile(r"dns_sd_configs:\n +- \{names: \[([^]]+)\], type: A, port: (\d+), .+\}")
 _TEXT = {".properties", ".yml", ".yaml", ".toml", ".txt", ".sh"}
 
 
@@ -93,10 +95,17 @@ class ComposeProcesses:
         """Return `text` of service `name` with local addresses and paths."""
         for inside, here in sorted(self._paths(name).items(), reverse=True):
             text = re.sub(rf"(?<![\w.-]){re.escape(inside)}(?=[/\s\"':,;)]|$)", str(here), text)
+        text = _DNS.sub(self._static, text)
         text = re.sub(r"\b(?:0\.0\.0\.0|127\.0\.0\.1)\b", self.address[name], text)
         for other, address in self.address.items():
             text = re.sub(rf"\b{re.escape(other)}(?=:\d)", address, text)
         return text
+
+    def _static(self, found: re.Match[str]) -> str:
+        """Return what Prometheus finds by DNS in containers: each service of this model with the label of its name."""
+        names = [name for name in found[1].split(", ") if name in self.services]
+        targets = [{"targets": [f"{name}:{found[2]}"], "labels": {"__meta_dns_name": name}} for name in names]
+        return f"static_configs: {json.dumps(targets)}"
 
     def _start(self, name: str) -> None:
         service = self.services[name]

@@ -1,5 +1,6 @@
 """Configuration files, checked by the programs that read them. `make test-stack` checks those of Kafka, the Collector and Jaeger."""
 
+import re
 import subprocess
 from urllib.parse import urlsplit
 
@@ -25,6 +26,16 @@ def test_the_data_sources_of_grafana_are_services_of_the_compose_file():
     (mount,) = [one for one in services["grafana"]["volumes"] if one["type"] == "bind"]
     (provider,) = yaml.safe_load((ROOT / "deploy/grafana/provisioning/dashboards/weir.yaml").read_text())["providers"]
     assert provider["options"]["path"] == f"{mount['target']}/dashboards"
+
+
+def test_prometheus_finds_each_worker_of_a_service_that_can_be_scaled():
+    """Behind one static address, the counters of several workers would be one series."""
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    addresses = {target for job in jobs for one in job.get("static_configs", ()) for target in one["targets"]}
+    resolved = {name for job in jobs for one in job.get("dns_sd_configs", ()) for name in one["names"]}
+    scaled = set(re.findall(r"--scale (\w+)=", (ROOT / "docs/containers.md").read_text()))
+    assert scaled
+    assert scaled <= resolved - {address.split(":")[0] for address in addresses}
 
 
 def run(tool, *arguments):
