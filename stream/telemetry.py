@@ -24,6 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 __all__ = [
     "MAX_TRACESTATE_BYTES",
+    "STALLED",
     "Health",
     "MetricsServer",
     "Page",
@@ -42,6 +43,8 @@ __all__ = [
 _EXPORT_SECONDS = 60
 #: A larger ``tracestate`` is dropped; W3C Trace Context asks for at least 512 characters to be propagated.
 MAX_TRACESTATE_BYTES = 512
+#: The subject in a process's health of an event loop that does not run. Only a restart helps.
+STALLED = "event loop"
 _PROPAGATOR = TraceContextTextMapPropagator()
 # OpenTelemetry's warnings about a malformed tracestate quote the client's header.
 logging.getLogger(TraceState.__module__).addFilter(lambda _record: False)
@@ -137,10 +140,11 @@ def tracestate_of(span: trace.Span) -> str:
 
 
 class MetricsServer:
-    """Serves Prometheus metrics at ``/metrics`` and health at ``/healthz`` on a port, in a separate thread.
+    """Serves Prometheus metrics at ``/metrics``, health at ``/healthz`` and liveness at ``/livez`` on a port, in a separate thread.
 
     Port 0 selects a free port (see :attr:`port`). `health` returns None or {} for status 200, or {subject: reason} for
-    503; `pages` returns the response for every other path.
+    503. ``/livez`` is 503 only for the subject `STALLED`, because a restart does not end the other faults, such as an
+    outage of Kafka. `pages` returns the response for every other path.
     """
 
     def __init__(
@@ -199,12 +203,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self) -> Page:
         if self.path == "/metrics":
             return Page(200, CONTENT_TYPE_LATEST, generate_latest(self.registry))
-        if self.path == "/healthz":
+        if self.path in {"/healthz", "/livez"}:
             reasons = type(self).health() or {}
+            if self.path == "/livez":
+                reasons = {name: reason for name, reason in reasons.items() if name == STALLED}
             body = json.dumps(reasons or {"status": "ok"}).encode()
             return Page(503 if reasons else 200, "application/json", body)
         found = type(self).pages(self.path, self.headers.get("Host", ""))
-        return found or Page(404, "text/plain", b"see /metrics and /healthz\n")
+        return found or Page(404, "text/plain", b"see /metrics, /healthz and /livez\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         """Log nothing, because requests for metrics arrive every second."""

@@ -19,6 +19,7 @@ from stream.kafka.publisher import Publisher
 from stream.runtime.table import AckedTable, Order
 from stream.runtime.transport import Consumer, Transport
 from stream.settings import KafkaSettings
+from stream.telemetry import STALLED
 
 __all__ = ["BaseApp", "create_base_app"]
 
@@ -133,7 +134,7 @@ class BaseApp(faust.App):
         if self._beat is None:
             reasons["start"] = "not started: waiting for the broker and its topics"
         elif (silent := time.monotonic() - self._beat) > _LOOP_STALL_SECONDS:
-            reasons["event_loop"] = f"no heartbeat for {silent:.0f} s, bound {_LOOP_STALL_SECONDS:.0f} s"
+            reasons[STALLED] = f"no heartbeat for {silent:.0f} s, bound {_LOOP_STALL_SECONDS:.0f} s"
         elif (consumer := self.started_consumer) is None or consumer.tracker.generation is None:
             reasons["consumer"] = "no partitions assigned yet"
         reasons |= {name: reason for name, check in self.health_checks.items() if (reason := check())}

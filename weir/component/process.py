@@ -11,7 +11,7 @@ import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from stream.telemetry import MetricsServer, Pages, TraceSettings, tracer_provider
+from stream.telemetry import STALLED, MetricsServer, Pages, TraceSettings, tracer_provider
 from weir.errors import StackError
 from weir.home.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
 from weir.settings import Settings, load_settings
@@ -134,5 +134,5 @@ def _reasons(process: Process) -> dict[str, object]:
         reasons |= check()
     beat = process.health.get("_beat")
     if isinstance(beat, float) and (stalled := time.monotonic() - beat) > _STALLED_SECONDS:
-        reasons["event loop"] = f"stalled for {stalled:.0f} s (limit {_STALLED_SECONDS:.0f} s)"
+        reasons[STALLED] = f"stalled for {stalled:.0f} s (limit {_STALLED_SECONDS:.0f} s)"
     return reasons

@@ -95,7 +95,7 @@ class ConsoleSection(Section):
 
 
 class MetricsSection(Section):
-    """``[metrics]``: the address at which a process serves ``/metrics`` and ``/healthz``."""
+    """``[metrics]``: the address at which a process serves ``/metrics``, ``/healthz`` and ``/livez``."""
 
     host: str = Field("127.0.0.1", description="address to listen on; loopback by default")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from serving.metrics_targets import MetricsTarget
-from stream.telemetry import MetricsServer
+from stream.telemetry import STALLED, MetricsServer
 from weir.component.node_metrics import NodeMetrics
 
 
@@ -72,6 +72,20 @@ def test_a_process_other_than_serve_has_no_list_of_targets():
     with served("shipper") as one:
         answer = httpx.get(f"http://127.0.0.1:{one.port}/targets", trust_env=False)
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("reasons", "status"),
+    [({}, 200), ({"waiting for kafka": "no answer"}, 200), ({STALLED: "20 s", "waiting for kafka": "no answer"}, 503)],
+)
+def test_a_process_is_alive_unless_its_event_loop_stalls(reasons, status):
+    """The process is ready again when Kafka is back, without a restart."""
+    with served("delivery", health=lambda: reasons) as one:
+        pages = {
+            path: httpx.get(f"http://127.0.0.1:{one.port}/{path}", trust_env=False) for path in ("livez", "healthz")
+        }
+    assert pages["livez"].status_code == status
+    assert pages["healthz"].status_code == (503 if reasons else 200)
 
 
 def test_a_scraper_that_disconnects_causes_no_traceback(capfd):

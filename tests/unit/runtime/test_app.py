@@ -1,7 +1,10 @@
 """Settings and health of an app, without a broker."""
 
+import time
+
 from stream.runtime.app import create_base_app
 from stream.settings import KafkaSettings
+from stream.telemetry import STALLED
 
 
 def app(tmp_path, **kafka):
@@ -37,3 +40,11 @@ def test_health_has_the_reason_of_each_fault_until_the_fault_ends(tmp_path):
     one.beat()
     one.health_checks["models"] = lambda: ""
     assert set(one.health()) == {"consumer"}
+
+
+def test_a_stalled_event_loop_is_reported_as_in_every_other_process(tmp_path, monkeypatch):
+    one = app(tmp_path)
+    one.beat()
+    later = time.monotonic() + 20
+    monkeypatch.setattr("stream.runtime.app.time.monotonic", lambda: later)
+    assert set(one.health()) == {STALLED}

@@ -1,7 +1,7 @@
 """Check the health of a component: by HTTP, by Kafka's protocol, or by a TCP connection.
 
-An unhealthy process answers 503, with its reasons as a JSON object. An answer with the key ``stuck`` or ``event loop`` counts as no answer,
-because only a restart helps. If all keys begin with ``waiting`` (for Kafka, for example), the process is not restarted.
+An unhealthy process answers 503, with its reasons as a JSON object. An answer with the key ``event loop`` counts as no answer, because only a
+restart helps. If all keys begin with ``waiting`` (for Kafka, for example), the process is not restarted.
 """
 
 import http.client
@@ -15,8 +15,8 @@ from stream.kafka.probe import broker_answers
 
 __all__ = ["Health", "probe"]
 
-#: Reasons that only a restart fixes; weir.component.process reports ``event loop``, stream.runtime ``event_loop``.
-_STUCK = {"stuck", "event loop", "event_loop"}
+#: `stream.telemetry.STALLED`, without its imports, because the watcher and the command need little memory and time.
+_STALLED = "event loop"
 _MAX_BODY_BYTES = 64 * 1024
 
 
@@ -75,8 +75,7 @@ def _reasons(status: int, body: bytes) -> Health:
         return Health(ok=False, detail=f"HTTP status {status}")
     lines = tuple(f"{name}: {reason}" for name, reason in reasons.items())
     waiting = all(str(name).startswith("waiting") for name in reasons)
-    stuck = not _STUCK.isdisjoint(reasons)
-    return Health(ok=False, hung=stuck, waiting=waiting, detail="; ".join(lines), reasons=lines)
+    return Health(ok=False, hung=_STALLED in reasons, waiting=waiting, detail="; ".join(lines), reasons=lines)
 
 
 def _short(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import threading
 import pytest
 from support.cases import cases
 
+from stream.telemetry import STALLED
 from weir.local.health.health_probe import probe
 
 CASES = cases(__file__)
@@ -45,7 +46,7 @@ def listening():
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize(("reasons", "hung", "waiting"), CASES["reasons"])
+@pytest.mark.parametrize(("reasons", "hung", "waiting"), [*CASES["reasons"], ({STALLED: "20 s"}, True, False)])
 def test_the_reasons_of_a_503_decide_its_health(answering, reasons, hung, waiting):
     handler, url = answering
     handler.answer = (503, json.dumps(reasons).encode())
