@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import hashlib
 import importlib
-import importlib.util
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Collection, Coroutine, MutableMapping
 from concurrent.futures import Future
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
@@ -22,13 +22,13 @@ import msgspec
 
 from serving.errors import DriverError
 from serving.ray_local.layout import RayLayout
-from serving.settings import HttpSettings
+from serving.settings import HttpSettings, ModelSettings
 from stream.pause import pause
 
 if TYPE_CHECKING:
     from serving.deployments import AppArgs
 
-__all__ = ["DriverError", "end_without_ray", "run_driver"]
+__all__ = ["DriverError", "deploy_seconds", "end_without_ray", "run_driver"]
 
 _LOG = logging.getLogger(__name__)
 _CONNECT_SECONDS = 300.0
@@ -50,6 +50,13 @@ class _Unready(msgspec.Struct):
     """The answer of an unready endpoint."""
 
     reasons: dict[str, Any]
+
+
+def deploy_seconds(models: Collection[ModelSettings]) -> float:
+    """Return the time limit of a deployment of `models`; the engine `auto` can be vLLM if vLLM is installed."""
+    engines = {model.engine for model in models}
+    may_use_vllm = "vllm" in engines or ("auto" in engines and find_spec("vllm") is not None)
+    return _VLLM_DEPLOY_SECONDS if may_use_vllm else _DEPLOY_SECONDS
 
 
 def end_without_ray(error: DriverError) -> NoReturn:
@@ -75,8 +82,7 @@ async def run_driver(
         return
     health["serving"] = "deploying"
     deploy = _in_daemon(lambda: _deploy(args, layout, http))
-    may_use_vllm = importlib.util.find_spec("vllm") is not None
-    seconds = _VLLM_DEPLOY_SECONDS if may_use_vllm else _DEPLOY_SECONDS
+    seconds = deploy_seconds(args.models.values())
     if await _until_stopped(deploy, stop, seconds, "the deployment", _ray_gone(layout)):
         _LOG.info("serving on http://%s:%s/v1", http.host, http.port)
         await _watch(layout, http, stop, health)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from serving.driver import deploy_seconds
 from serving.ray_local import RayLayout
 from stream.settings import KafkaSettings
 from weir.errors import StackError
@@ -24,7 +25,7 @@ _BROKER = "broker"
 _READY_SECONDS = {
     "ray": 300.0,
     "mlflow": 300.0,
-    "serve": 900.0,
+    "serve": 300.0,  # until it is connected to Ray; the deployment has its own limit
     "shipper": 180.0,
     "score": 600.0,
     "watch": 300.0,
@@ -173,6 +174,7 @@ def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> tuple[
         msgspec.structs.replace(
             _worker("serve", settings.metrics, ports),
             address=f"http://{settings.http.host}:{settings.http.port}/v1",
+            ready_seconds=_READY_SECONDS["serve"] + deploy_seconds(settings.served_models().values()),
             environment=layout.driver_environment(),  # it imports while Ray starts, and waits for Ray itself
             after=[],
             niceness=0,

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from serving import driver
 from serving.ray_local import RayLayout
 from stream.errors import BrokerError
 from stream.settings import KafkaSettings
@@ -93,6 +94,15 @@ def test_selected_components_wait_only_for_each_other(build):
     assert names(plan) == ["ray", "serve"]
     assert build(only=("mlflow",)).component("mlflow").after == []
     assert build("given", only=("shipper",)).component("shipper").after == [module.TOPICS]
+
+
+@pytest.mark.parametrize(
+    ("engine", "installed", "seconds"),
+    [("vllm", False, 3600), ("auto", True, 3600), ("auto", False, 600), ("echo", True, 600)],
+)
+def test_serve_has_the_time_of_its_deployment_to_become_ready(build, monkeypatch, engine, installed, seconds):
+    monkeypatch.setattr(driver, "find_spec", lambda name: name if installed else None)
+    assert build(models={"m": {"name": "m", "engine": engine}}).component("serve").ready_seconds == 300 + seconds
 
 
 def test_only_a_chosen_local_broker_gets_a_command(build):
