@@ -328,7 +328,9 @@ class BridgeSettings(Section):
     """``[bridge]``: notifications to Alertmanagers and webhooks. The bridge runs if a target is configured."""
 
     alertmanagers: tuple[Target, ...] = Field(
-        (), description="base URLs of the Alertmanagers; the bridge sends user:password@ in a URL and never shows it"
+        (),
+        description="base URLs of the Alertmanagers, each of one Alertmanager and not of a load balancer; the bridge sends user:password@ "
+        "in a URL and never shows it",
     )
     resend_seconds: Annotated[float, Field(ge=30, le=180)] = Field(
         60,

@@ -1,7 +1,10 @@
 """Every object of deploy/kubernetes is valid against the schema of its kind and agrees with Weir. Needs no cluster and no kubectl."""
 
 import copy
+import json
+import re
 import tomllib
+from urllib.parse import urlsplit
 
 import pytest
 from support.cases import cases
@@ -201,6 +204,15 @@ def test_the_rules_are_those_of_deploy_prometheus():
     assert rule["spec"]["groups"] == groups, (
         "copy the groups of deploy/prometheus/rules into components/monitoring/rules.yaml"
     )
+
+
+def test_each_address_of_the_bridge_is_one_alertmanager():
+    """Alertmanagers do not share alerts. Behind one name of several, each of them would miss posts and resolve alerts that fire."""
+    variables = [variable for _, container in CONTAINERS for variable in container["env"]]
+    (value,) = (one["value"] for one in variables if one["name"] == "WEIR_BRIDGE__ALERTMANAGERS")
+    pods = [urlsplit(url).hostname.split(".")[0] for url in json.loads(value)]
+    assert pods
+    assert all(re.fullmatch(r".+-\d", pod) for pod in pods), pods
 
 
 def test_score_scales_by_lag_up_to_the_number_of_partitions():
