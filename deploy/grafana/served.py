@@ -118,7 +118,7 @@ CAPTURE = dashboard(
         stat("Kafka", "1 if Kafka accepts records, else 0.", "min(weir_capture_kafka_reachable)", least=1),
         stat(
             "Fullest spool",
-            "Size of the largest spool as a share of its limit.",
+            "Size of the largest spool, with the space reserved for the ends of open requests, as a share of its limit.",
             "weir:spool_used:ratio",
             unit="percentunit",
             limit=0.8,

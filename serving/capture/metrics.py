@@ -53,14 +53,18 @@ class RecorderMetrics:
             "weir_capture_refused", "Requests rejected with 503 because they could not be recorded", registry=registry
         )
         self._open = Gauge("weir_capture_open_requests", "Requests without an end", registry=registry)
-        self._size = Gauge("weir_capture_gateway_spool_bytes", "Size of this gateway's spool", registry=registry)
+        self._used = Gauge(
+            "weir_capture_gateway_spool_bytes",
+            "Size of this gateway's spool, with the space reserved for the ends of open requests",
+            registry=registry,
+        )
         limit = Gauge("weir_capture_gateway_spool_limit_bytes", "Size limit of this gateway's spool", registry=registry)
         limit.set(limit_bytes)
 
     def observe(self, writer: SpoolWriter) -> None:
-        """Export the open requests and the spool size of `writer`."""
+        """Export the open requests and the used space of `writer`."""
         self._open.set_function(lambda: writer.open_requests)
-        self._size.set_function(lambda: writer.size_bytes)
+        self._used.set_function(lambda: writer.used_bytes)
 
 
 class ShipperMetrics:

@@ -106,6 +106,11 @@ class SpoolWriter:
         return self._segments.size_bytes
 
     @property
+    def used_bytes(self) -> int:
+        """Bytes of all segments, and the space that is reserved for the ends of open requests."""
+        return self.size_bytes + self._reserved
+
+    @property
     def last_number(self) -> int:
         """The last record number, including shed (dropped) records."""
         gap = self._gap.gap
@@ -169,7 +174,7 @@ class SpoolWriter:
             time = self._clock.now()
             if self._gap.gap.count:
                 self._flush_gap(time, within_limit=True)
-            used = (self._segments.size_bytes + self._reserved) / self._settings.limit_bytes
+            used = self.used_bytes / self._settings.limit_bytes
             frame = encode_frame(Kind.TICK, self._number, time, encoding.tick(self.source, time, min(used, 1.0)))
             if self._segments.size_bytes + len(frame) <= self._settings.limit_bytes:
                 self._append(frame, self._number, time)
@@ -270,7 +275,7 @@ class SpoolWriter:
         return False
 
     def _has_room(self, size: int) -> bool:
-        return self._segments.size_bytes + self._reserved + size <= self._settings.limit_bytes
+        return self.used_bytes + size <= self._settings.limit_bytes
 
     def _append(self, frame: bytes, number: int, time: int) -> None:
         self._segments.append(frame)

@@ -2,10 +2,12 @@
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 from support.spool import NUMBERED, TRACE, Spool, a_request, events_of, frames_of, no_file_beyond, small_settings
 
 from serving.capture.balance import SourceReader
 from serving.capture.clock import SourceClock
+from serving.capture.metrics import RecorderMetrics
 from serving.capture.open_gap import GAP_RECORD_BYTES
 from serving.capture.segment import HEADER_BYTES, MAX_OPEN_BYTES, Kind, head_of, segments
 from serving.errors import SpoolFull
@@ -214,6 +216,18 @@ def test_an_answer_larger_than_the_reserve_of_a_full_spool_is_shortened_to_the_r
     assert end.data.text.startswith("begin y")
     assert 0.1 < end.data.recorded < 0.12
     assert spool.writer.size_bytes <= 400_000
+
+
+def test_a_spool_that_sheds_because_of_open_requests_is_full_by_its_metrics(make):
+    spool = make(settings=small_settings(limit_bytes=4_000_000))
+    spool.fill(20)
+    while not spool.writer.full:
+        spool.request("a", "x" * 20_000)
+        spool.end("a")
+    registry = CollectorRegistry()
+    RecorderMetrics(registry, 4_000_000).observe(spool.writer)
+    assert spool.writer.size_bytes < 0.7 * 4_000_000
+    assert registry.get_sample_value("weir_capture_gateway_spool_bytes") > 0.95 * 4_000_000
 
 
 def test_a_disk_that_fills_up_mid_frame_leaves_no_torn_frame_and_sheds(make):
