@@ -112,7 +112,7 @@ def test_prometheus_scrapes_every_process(stack, traffic):
     until("every component in Prometheus", components, 240)
     answered = "sum(gen_ai_server_request_duration_seconds_count)"
     until("the requests in Prometheus", lambda: sum(query(stack, answered).values()) == PLAIN + 1, 240)
-    assert sum(query(stack, 'count(up{job=~"collector|jaeger|alertmanager|prometheus"} == 1)').values()) == 4
+    assert sum(query(stack, 'count(up{job=~"weir-traces|alertmanager|prometheus"} == 1)').values()) == 4
 
 
 def test_the_alert_is_in_alertmanager(stack, traffic):

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import yaml
 from support.compose import BASE, ROOT, SECURE, compose, model
 from support.gobuilds import COLLECTOR_VERSION
 
@@ -132,6 +133,13 @@ def test_every_mounted_file_is_in_the_repository_and_read_only(stack):
                 source = Path(mount["source"]).relative_to(ROOT)
                 assert any(Path(path).is_relative_to(source) for path in tracked), f"{name}: {source}"
                 assert mount["read_only"], f"{name}: {source}"
+
+
+def test_jaeger_has_memory_for_the_traces_that_it_keeps(plain):
+    """A trace of one chat request needs 33 KiB with Go's garbage (measured)."""
+    extensions = yaml.safe_load((ROOT / "deploy/jaeger/config.yaml").read_text())["extensions"]
+    needed = extensions["jaeger_storage"]["backends"]["memory"]["memory"]["max_traces"] * 33 * 1024
+    assert needed <= int(plain["services"]["jaeger"]["deploy"]["resources"]["limits"]["memory"])
 
 
 def test_the_request_path_cannot_reach_kafka_and_shares_its_spool_only_with_the_shipper(stack):

@@ -38,5 +38,10 @@ def test_prometheus_finds_each_worker_of_a_service_that_can_be_scaled():
     assert scaled <= resolved - {address.split(":")[0] for address in addresses}
 
 
+def test_weir_process_down_watches_every_process_but_those_that_would_report_it():
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    assert {job["job_name"] for job in jobs if not job["job_name"].startswith("weir")} == {"prometheus", "alertmanager"}
+
+
 def run(tool, *arguments):
     return subprocess.run([tool(), *arguments], capture_output=True, text=True, timeout=60, check=False)
