@@ -12,27 +12,6 @@ import msgspec
 
 from detectors.errors import NotLoadedError
 
-__all__ = [
-    "ERROR",
-    "OK",
-    "OPERATOR_ROLES",
-    "UNSUPPORTED_LANGUAGE",
-    "AlertText",
-    "AnswerDetector",
-    "ConfigT",
-    "Detector",
-    "Finding",
-    "Observation",
-    "Reads",
-    "Score",
-    "Span",
-    "StreamDetector",
-    "TextDetector",
-    "Turn",
-    "label_of",
-    "too_small",
-]
-
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
 

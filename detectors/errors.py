@@ -1,16 +1,5 @@
 """Errors of the detectors package; `DetectorError` is the base class of all."""
 
-__all__ = [
-    "ConfigError",
-    "DataError",
-    "DetectorError",
-    "NotLoadedError",
-    "StateMismatch",
-    "UnknownDetectorError",
-    "UnsupportedError",
-    "WeightsError",
-]
-
 
 class DetectorError(Exception):
     """Base class of the errors that this package raises on purpose."""

@@ -27,18 +27,6 @@ from detectors.text.repetition import RepetitionDetector
 from detectors.text.tools import ToolsDetector
 from detectors.text.toxicity import ToxicityDetector
 
-__all__ = [
-    "ALERTING",
-    "DETECTORS",
-    "EXPLAINED",
-    "STREAM",
-    "TEXT",
-    "alert_text",
-    "create",
-    "create_stream",
-    "create_text",
-]
-
 DetectorT = TypeVar("DetectorT", bound=Detector[Any])
 
 TEXT: dict[str, type[TextDetector[Any]]] = {

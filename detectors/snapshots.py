@@ -10,8 +10,6 @@ import msgspec
 from detectors.base import StreamDetector
 from detectors.errors import StateMismatch
 
-__all__ = ["restoring", "seal", "unseal"]
-
 StateT = TypeVar("StateT", bound=msgspec.Struct)
 
 

@@ -18,8 +18,6 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["DEFAULT_SCOPES", "ApiKey", "KeyFile", "KeyRing", "KeyScope", "Principal", "keys_path", "read_keys"]
-
 _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
 

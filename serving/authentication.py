@@ -6,8 +6,6 @@ from serving.api_keys import KeyRing, KeyScope, Principal
 from serving.http import Headers
 from serving.openai_api.errors import ApiError
 
-__all__ = ["authenticate", "check_scope"]
-
 
 def authenticate(keys: KeyRing, headers: Headers, *, allow_basic: bool = False) -> Principal:
     """Return the principal of the request's API key; raises ApiError 401.

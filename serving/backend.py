@@ -10,22 +10,6 @@ import msgspec
 
 from serving.engine.protocol import EngineStats
 
-__all__ = [
-    "ANY_FIELD",
-    "MODEL_VERSION",
-    "RUNNING_USAGE",
-    "Backend",
-    "BackendLost",
-    "Feature",
-    "ModelInfo",
-    "ModelRequest",
-    "OpenAIChunk",
-    "Operation",
-    "RejectedRequest",
-    "answers_in",
-    "inputs_in",
-]
-
 #: A chunk of a streamed chat completion or completion, or the whole response of another operation, as decoded JSON. Every chunk of a
 #: replica has ``usage``: the token counts up to this chunk, so that those of a cancelled request are known too.
 OpenAIChunk = dict[str, Any]

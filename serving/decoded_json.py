@@ -6,21 +6,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = [
-    "MAX_DEPTH",
-    "UndecodableJson",
-    "count_of",
-    "decode_embeddings",
-    "decode_object",
-    "decode_tolerantly",
-    "first_text",
-    "half_pair",
-    "mapping_of",
-    "mappings_of",
-    "repaired_json",
-    "text_of",
-]
-
 #: Levels of nested arrays and objects. Code with a deeper stack than the decoder's must be able to encode the object again.
 MAX_DEPTH = 128
 #: Most replacements of each kind, because each needs 90 bytes of memory; after them, the rest is left as it is.

@@ -54,8 +54,6 @@ from serving.vllm.vllm_backend import VllmBackend
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
 from stream.wire.route_files import version_weights
 
-__all__ = ["AppArgs", "build", "version_server"]
-
 APP_NAME = "weir"
 _UPSTREAM = "upstream"
 _GATEWAY_CPUS = 0.1

@@ -1,16 +1,5 @@
 """Errors of serving, except those of engines (:mod:`serving.engine.errors`) and HTTP (:mod:`serving.openai_api.errors`)."""
 
-__all__ = [
-    "CaptureError",
-    "DriverError",
-    "HalvesFull",
-    "RayLocalError",
-    "ServingError",
-    "SpoolFull",
-    "SpoolUnavailable",
-    "UnreadablePayload",
-]
-
 
 class ServingError(Exception):
     """Base of all expected errors of serving."""

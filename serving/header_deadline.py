@@ -9,8 +9,6 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["HeaderDeadline"]
-
 
 class HeaderDeadline(H11Protocol):
     """uvicorn's h11 protocol that closes a connection whose request headers have not arrived after `header_seconds`."""

@@ -12,23 +12,6 @@ from serving.openai_api.errors import ApiError, unavailable
 from stream.count_text import count_text
 from stream.wire.ids import new_request_id
 
-__all__ = [
-    "BODY_SECONDS",
-    "SEND_SECONDS",
-    "ClientStalled",
-    "Headers",
-    "LargeBodies",
-    "Receive",
-    "Reply",
-    "Scope",
-    "Send",
-    "Slots",
-    "headers_of",
-    "read_body",
-    "request_id_of",
-    "too_large",
-]
-
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -29,23 +29,6 @@ from stream.wire import (
     semconv,
 )
 
-__all__ = [
-    "EndStatus",
-    "ExpectedVerdicts",
-    "InferenceRequest",
-    "context_of",
-    "declared_tools",
-    "has_instructions",
-    "instructions_of",
-    "may_train",
-    "owed_detectors",
-    "recorded_messages",
-    "request_attributes",
-    "request_record",
-    "response_record",
-    "sampling_parameters",
-]
-
 EndStatus = Literal["complete", "error", "cancelled", "aborted"]
 
 #: Detectors for the answers to Weir's own prompts; the prompts never change and need no detector.

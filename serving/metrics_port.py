@@ -11,8 +11,6 @@ from prometheus_client import CollectorRegistry
 
 from stream.telemetry import MetricsServer
 
-__all__ = ["MetricsPort"]
-
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 

@@ -11,8 +11,6 @@ import msgspec
 from serving.process_identity import is_running, process_identity
 from stream.files import replace_file
 
-__all__ = ["MetricsTarget", "list_targets", "register_target"]
-
 
 class MetricsTarget(msgspec.Struct, frozen=True, kw_only=True):
     """The metrics address of one process; `identity` is that of the process, see :func:`serving.process_identity.process_identity`."""

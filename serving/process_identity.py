@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-__all__ = ["is_running", "process_identity"]
-
 _START_TIME_FIELD = 19
 _GONE_STATES = {"Z", "X"}
 

@@ -22,8 +22,6 @@ from stream.wire.route_files import (
     with_overrides,
 )
 
-__all__ = ["RouteTable"]
-
 _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
 FileT = TypeVar("FileT", RouteFile, RouteOverrides)

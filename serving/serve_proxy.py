@@ -6,8 +6,6 @@ Ray calls :func:`middlewares` if ``RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`` n
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["OneRequestId", "middlewares"]
-
 _REQUEST_ID = b"x-request-id"
 #: Headers of a client that Serve obeys: it would use the client's id, end the request early, or continue it after a disconnect.
 _REMOVED = frozenset({_REQUEST_ID, b"x-request-timeout-seconds", b"x-request-disconnect-disabled"})

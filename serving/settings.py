@@ -12,16 +12,6 @@ from pydantic_core import PydanticCustomError
 from stream.address import is_address
 from stream.section import Section, check_order, overlaid
 
-__all__ = [
-    "MAX_CONNECTIONS",
-    "CaptureSettings",
-    "HttpSettings",
-    "IntakeSettings",
-    "ModelSettings",
-    "default_slots",
-    "table_for",
-]
-
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Engine = Literal["auto", "openvino", "vllm", "transformers", "upstream", "echo"]

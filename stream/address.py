@@ -12,18 +12,6 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = [
-    "Address",
-    "Link",
-    "Servers",
-    "Target",
-    "TraceLink",
-    "WebhookAddress",
-    "WebhookTarget",
-    "is_address",
-    "redacted",
-]
-
 _CREDENTIALS = re.compile(r"(https?://)?.*:.*@", re.DOTALL)
 _MASK = "********@"
 AddressT = TypeVar("AddressT", bound="Address")

@@ -12,8 +12,6 @@ from stream.kafka.log_reader import record_at
 from stream.wire import CorrectionRecord, Event, RequestRecord, ResponseRecord, decode, readable
 from stream.wire.codec import Headers
 
-__all__ = ["Content", "content_at", "decode_content", "raw_content", "readable_content"]
-
 #: The data of the events that have content.
 Content = RequestRecord | ResponseRecord | CorrectionRecord
 

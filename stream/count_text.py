@@ -1,7 +1,5 @@
 """A number with its noun, in the singular for 1."""
 
-__all__ = ["count_text"]
-
 
 def count_text(number: int, noun: str, plural: str = "") -> str:
     """Return "1 request" or "2 requests"; `plural` replaces `noun` and its "s" ("alert is", "alerts are")."""

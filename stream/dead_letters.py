@@ -10,8 +10,6 @@ from typing import Any, Protocol
 from aiokafka.errors import MessageSizeTooLargeError
 from prometheus_client import CollectorRegistry, Counter
 
-__all__ = ["DISPOSITIONS", "HEADER_PREFIX", "REPLAYED", "DeadLetters", "dead_letter_headers"]
-
 HEADER_PREFIX = "__weir.errors."
 #: Header of a note on the dead-letter topic: the letter at this offset was replayed (`weir dlq replay`).
 REPLAYED = f"{HEADER_PREFIX}replayed"

@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Self
 
-__all__ = ["FileLock", "file_digest", "replace_file", "replace_folder", "sync_directory"]
-
 
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable: bool = False) -> None:
     """Replace `path` atomically: readers see the old or the new content, even if this process crashes.

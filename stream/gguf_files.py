@@ -14,8 +14,6 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "GGUFReader", "Matrix", "copy_gguf", "half", "read_once"]
-
 #: Held while `gguf` is changed: with two changes at once, one of them would stay.
 _CHANGING = threading.Lock()
 _REPLACED = ("general.architecture", "general.file_type", "general.quantization_version")

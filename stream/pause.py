@@ -2,8 +2,6 @@
 
 import asyncio
 
-__all__ = ["pause"]
-
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
     """Wait for `seconds`, or until `stop` is set."""

@@ -3,8 +3,6 @@
 from functools import cache
 from pathlib import Path
 
-__all__ = ["processor_flags"]
-
 _CPUINFO = Path("/proc/cpuinfo")
 
 

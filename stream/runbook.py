@@ -4,8 +4,6 @@ The process that raises an alert writes this step into the alert, so consumers n
 detectors. Tests compare this table and the detectors' first steps with docs/runbook.md.
 """
 
-__all__ = ["ACCURACY", "DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_anchor", "runbook_line"]
-
 #: The alert of an inactive source, and of a detector that returns nothing: its feature then starts with the prefix.
 SILENCE = "silence"
 #: The alert of a model whose labelled answers are less often correct than before.

@@ -1,7 +1,5 @@
 """The score of a detector, as people read it."""
 
-__all__ = ["score_text"]
-
 
 def score_text(score: float) -> str:
     """Return a score with two decimals, rounded down, so that a score below its threshold is not shown as the threshold.

@@ -5,8 +5,6 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-__all__ = ["Section", "check_order", "overlaid"]
-
 
 class Section(BaseModel):
     """A section of settings: immutable; an unknown key is an error, as is true, false or an infinite value in the place of a number."""

@@ -17,23 +17,6 @@ from stream.section import Section, overlaid
 from stream.webhook_signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
-__all__ = [
-    "RESERVED_VARIANTS",
-    "AlertSettings",
-    "BridgeSettings",
-    "DetectorSettings",
-    "KafkaSettings",
-    "LedgerSettings",
-    "RetrainingSettings",
-    "ScoreSettings",
-    "TenantSettings",
-    "WatchSettings",
-    "WebhookSettings",
-    "cached_tenant_settings",
-    "tenant_settings",
-    "tenant_table",
-]
-
 Positive = Annotated[float, Field(gt=0)]
 Seconds = Positive
 Count = Annotated[int, Field(ge=1)]

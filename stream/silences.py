@@ -8,8 +8,6 @@ sources (stream/stages/watch/source_liveness.py).
 from stream.wire import AlertRecord, SilenceRecord, stream_key
 from stream.wire.ids import silence_id
 
-__all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "Silences", "silence_id_of"]
-
 SHORTEST_SECONDS = 60.0
 #: Longest silence: a consumer that starts this far back reads every silence that can be active.
 LONGEST_SECONDS = 30 * 86_400.0

@@ -22,23 +22,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-__all__ = [
-    "MAX_TRACESTATE_BYTES",
-    "STALLED",
-    "Health",
-    "MetricsServer",
-    "Page",
-    "Pages",
-    "TraceSettings",
-    "bounded_tracestate",
-    "incoming_context",
-    "link_to",
-    "parent_context",
-    "traceparent_of",
-    "tracer_provider",
-    "tracestate_of",
-]
-
 #: Timeout of an export: a trace store on a busy machine is slow, and a batch that times out is lost.
 _EXPORT_SECONDS = 60
 #: A larger ``tracestate`` is dropped; W3C Trace Context asks for at least 512 characters to be propagated.

@@ -8,8 +8,6 @@ import binascii
 import hashlib
 import hmac
 
-__all__ = ["SECRET_PREFIX", "secret_bytes", "sign"]
-
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of a secret
 _SHORTEST, _LONGEST = 24, 64
 

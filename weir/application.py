@@ -12,8 +12,6 @@ from serving.deployments import build as build_application
 from stream.telemetry import TraceSettings
 from weir.settings import Settings, load_settings
 
-__all__ = ["ClusterArgs", "application_args", "build"]
-
 
 class ClusterArgs(BaseModel):
     """The arguments of the Serve config. The class has no fields, because the settings contain all values."""

@@ -1,7 +1,5 @@
 """Errors of the weir package; the command shows each as one line, without a traceback."""
 
-__all__ = ["AccessDenied", "NotFoundError", "SettingsError", "StackError", "WeirError"]
-
 
 class WeirError(Exception):
     """Base of every error that the command shows as one line."""

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["RATE", "Json", "bars", "dashboard", "heatmap", "query", "stat", "timeseries", "trace_link", "variable"]
-
 _PROMETHEUS = {"type": "prometheus", "uid": "prometheus"}
 #: Grafana replaces this variable with at least four scrape intervals, so that a rate has two points.
 RATE = "$__rate_interval"

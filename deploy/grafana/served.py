@@ -2,8 +2,6 @@
 
 from panels import RATE, Json, dashboard, query, stat, timeseries, trace_link, variable
 
-__all__ = ["CAPTURE", "COST", "REQUESTS"]
-
 _MODEL = 'gen_ai_request_model=~"$model"'
 #: Also counts the requests to models that never returned a token.
 _ENDED = "gen_ai_server_request_duration_seconds_count"

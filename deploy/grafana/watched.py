@@ -2,8 +2,6 @@
 
 from panels import RATE, bars, dashboard, heatmap, query, stat, timeseries, trace_link, variable
 
-__all__ = ["ALERTS", "DETECTORS", "DRIFT"]
-
 _STREAM = 'tenant=~"$tenant",model=~"$model"'
 
 DETECTORS = dashboard(

@@ -4,6 +4,4 @@ from detectors.cheap.growing_text import GrowingTextDetector
 from detectors.cheap.pii import GrowingPii
 from detectors.cheap.toxicity import GrowingToxicity
 
-__all__ = ["GROWING"]
-
 GROWING: dict[str, type[GrowingTextDetector]] = {detector.name: detector for detector in (GrowingToxicity, GrowingPii)}

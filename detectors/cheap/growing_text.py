@@ -5,8 +5,6 @@ from typing import ClassVar
 
 import msgspec
 
-__all__ = ["Found", "GrowingText", "GrowingTextDetector"]
-
 
 class GrowingText(msgspec.Struct, frozen=True, kw_only=True):
     """The last characters of an answer: a part that was checked before (the overlap), and the new text after it.

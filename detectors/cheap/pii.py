@@ -7,8 +7,6 @@ from detectors.errors import NotLoadedError
 from detectors.pii.patterns import PatternScanner
 from detectors.pii.rules import RULES
 
-__all__ = ["GrowingPii"]
-
 #: If a text begins inside an answer, findings in its first `CUT` characters are ignored: each can be the end of a longer number.
 CUT = 40
 

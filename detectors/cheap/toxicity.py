@@ -13,8 +13,6 @@ from detectors.models.linear import Linear, load_linear
 from detectors.normalise.disguise import views
 from detectors.normalise.loops import without_loops
 
-__all__ = ["GrowingToxicity", "insults"]
-
 #: Characters of a window, and of the step to the next window. A short insult in a long harmless sentence is found only in
 #: a short window, because the linear model divides by the square root of the number of features.
 WINDOW, STEP = 35, 15

@@ -17,8 +17,6 @@ from pathlib import Path
 from detectors.errors import DetectorError
 from detectors.evaluate.labelled import Input
 
-__all__ = ["cost"]
-
 KIB = 1024
 BATCH = 32
 STATUS = Path("/proc/self/status")

@@ -13,20 +13,6 @@ from detectors.base import Span
 from detectors.evaluate.labelled import Case, LabelledSet
 from detectors.evaluate.readers import complete
 
-__all__ = [
-    "BTC",
-    "PRESIDIO",
-    "WIKIGOLD",
-    "WNUT_DEV",
-    "WNUT_TRAIN",
-    "Sentence",
-    "btc_parts",
-    "conll",
-    "entities",
-    "is_held_out",
-    "social_set",
-]
-
 WIKIGOLD = "pii/ner_wikigold.conll.gz"
 BTC = "pii/ner_btc_abefg.conll.gz"
 WNUT_TRAIN, WNUT_DEV = "pii/ner_wnut17_train.conll.gz", "pii/ner_wnut17_dev.conll.gz"

@@ -13,8 +13,6 @@ from detectors.evaluate.progress import Progress
 from detectors.evaluate.scoring import inputs_of, score_all
 from detectors.evaluate.set_metrics import Row, false_positive_rates, set_metrics
 
-__all__ = ["Curves", "Evaluated", "evaluate", "measure_cost"]
-
 #: Number of texts to measure the cost: enough for a stable result, and few enough for the slowest detector.
 COST_TEXTS = 200
 

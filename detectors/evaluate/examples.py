@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from detectors.models.multitask import CATEGORIES
 
-__all__ = ["UNKNOWN", "Example", "Labels", "labels"]
-
 UNKNOWN = math.nan
 Labels = tuple[float, ...]
 

@@ -14,8 +14,6 @@ from scipy.stats import binomtest
 
 from detectors.evaluate.metrics import auroc, average_precision, count_metrics, f_beta
 
-__all__ = ["Interval", "of_counts", "of_labels", "share"]
-
 Interval = tuple[float, float]
 _RESAMPLES, _LEVEL, _SEED = 400, 0.95, 0
 Metrics = Callable[[NDArray[np.intp]], Mapping[str, float]]

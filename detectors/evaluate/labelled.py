@@ -6,8 +6,6 @@ import msgspec
 
 from detectors.base import Span, Turn
 
-__all__ = ["Case", "Input", "LabelledSet", "OrdinaryPrompts"]
-
 #: A text, and the messages of the prompt that it answers.
 Input = tuple[str, tuple[Turn, ...]]
 

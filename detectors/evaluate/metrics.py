@@ -10,17 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, fbeta_score, precision_recall_fscore_support, roc_auc_score
 
-__all__ = [
-    "Bin",
-    "auroc",
-    "average_precision",
-    "calibration_error",
-    "count_metrics",
-    "decisions",
-    "f_beta",
-    "reliability",
-]
-
 NAN = float("nan")
 Labels = Sequence[bool] | NDArray[np.bool_]
 Scores = Sequence[float] | NDArray[np.float64]

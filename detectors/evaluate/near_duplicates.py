@@ -12,8 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["clusters", "splits"]
-
 HASHES, ROWS = 12, 3
 PRIME = (1 << 31) - 1
 _WORD = re.compile(r"\w+")

@@ -14,8 +14,6 @@ from detectors.evaluate.evaluation import Curves, Evaluated
 from detectors.evaluate.metrics import reliability
 from detectors.evaluate.set_metrics import Row
 
-__all__ = ["draw"]
-
 #: Colours of Okabe and Ito, which colour-blind people can distinguish.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Maximum number of curves in one panel.

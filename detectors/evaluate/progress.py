@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Sized
 from typing import Protocol, TypeVar
 
-__all__ = ["Progress", "no_progress", "tracked"]
-
 ItemT = TypeVar("ItemT")
 
 

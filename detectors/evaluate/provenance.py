@@ -11,8 +11,6 @@ import msgspec
 
 from detectors.errors import DataError
 
-__all__ = ["DataFile", "data_files", "machine", "versions"]
-
 #: Libraries whose version can change a score.
 LIBRARIES = (
     "weir-llm",

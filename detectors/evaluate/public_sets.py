@@ -15,8 +15,6 @@ from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.near_duplicates import splits
 from detectors.evaluate.readers import CLINC, HALUEVAL, clinc, complete, halueval, read_json, read_lines, read_rows
 
-__all__ = ["FILES", "SOURCES", "fine_labels", "public_examples"]
-
 Row = Mapping[str, Any]
 
 # Words that make a text a doubtful negative of toxicity if the set labels a narrower concept (EDOS: sexism).

@@ -13,26 +13,6 @@ from typing import Any
 from detectors.base import Span
 from detectors.errors import DataError
 
-__all__ = [
-    "CLINC",
-    "HALUEVAL",
-    "MTBENCH",
-    "ORDINARY",
-    "T0",
-    "clinc",
-    "clinc_domains",
-    "clinc_intents",
-    "complete",
-    "halueval",
-    "mtbench",
-    "ordinary_prompts",
-    "presidio",
-    "read_json",
-    "read_lines",
-    "read_rows",
-    "t0_tasks",
-]
-
 CLINC = "drift/clinc_data_full.json.gz"
 HALUEVAL = "hallucination/halueval_general.jsonl.gz"
 MTBENCH = "traffic/mtbench_prompts.jsonl"

@@ -8,8 +8,6 @@ from detectors.evaluate.labelled import Input, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.progress import Progress
 from detectors.registry import create_text
 
-__all__ = ["Scores", "inputs_of", "load_text", "score_all", "score_texts"]
-
 Scores = Mapping[str, Mapping[Input, Score]]
 BATCH = 64
 

@@ -9,8 +9,6 @@ from detectors.evaluate.labelled import Case, Input, LabelledSet, OrdinaryPrompt
 from detectors.evaluate.metrics import auroc, average_precision, calibration_error, decisions, reliability
 from detectors.evaluate.span_metrics import characters, common, typed
 
-__all__ = ["Row", "false_positive_rates", "set_metrics"]
-
 Row = dict[str, Any]
 
 

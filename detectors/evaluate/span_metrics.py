@@ -16,18 +16,6 @@ from detectors.base import Span
 from detectors.evaluate.intervals import of_counts
 from detectors.evaluate.metrics import count_metrics
 
-__all__ = [
-    "FORMATS",
-    "TYPES",
-    "Counts",
-    "Row",
-    "characters",
-    "common",
-    "overlap",
-    "span_counts",
-    "typed",
-]
-
 Row = dict[str, Any]
 #: (matches, found, labelled): numbers of characters or of spans.
 Counts = tuple[int, int, int]

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from detectors.evaluate.readers import ORDINARY
 
-__all__ = ["choose"]
-
 MOST_FLAGGED = 0.02
 Floats = NDArray[np.float64]
 Labelled = tuple[Floats, NDArray[np.bool_]]

@@ -20,8 +20,6 @@ from detectors.errors import DataError
 from detectors.evaluate.labelled import Case
 from detectors.normalise.unicode import without_surrogates
 
-__all__ = ["ROLES", "Columns", "parse_columns", "read_cases"]
-
 ROLES = ("text", "prompt", "label", "spans", "functionality", "type")
 GROUPS = ("functionality", "type")
 YES, NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})

@@ -20,8 +20,6 @@ from detectors.errors import UnsupportedError
 from detectors.models.compute import Compute
 from detectors.models.minilm import EPSILON, HEADS, HIDDEN, LAYERS, MiniLM
 
-__all__ = ["compiled"]
-
 #: Added to the attention logits of padding.
 _MASKED = 1e4
 #: int8 activations have one scale for each token and this number of inputs, so that a token's result does not depend on other tokens.

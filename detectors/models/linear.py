@@ -17,8 +17,6 @@ from safetensors.numpy import load as load_safetensors
 
 from detectors.models.weight_files import LINEAR
 
-__all__ = ["BITS", "Hashed", "Linear", "chunks", "hashed", "load_linear"]
-
 BITS = 17
 CHARACTERS = (3, 4, 5)
 CHUNK, STRIDE = 400, 300

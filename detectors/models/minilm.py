@@ -16,18 +16,6 @@ from torch.nn import functional
 from detectors.models.token_windows import buckets, padded
 from detectors.models.weight_files import MINILM_DIGEST, MINILM_TOKENIZER, WeightFile, minilm_dir
 
-__all__ = [
-    "HIDDEN",
-    "LAYERS",
-    "MiniLM",
-    "encode_mean",
-    "encode_tokens",
-    "load_minilm",
-    "load_tokenizer",
-    "pad",
-    "set_threads",
-]
-
 HIDDEN, HEADS, LAYERS, INNER, VOCABULARY, POSITIONS = 384, 12, 6, 1536, 30522, 512
 EPSILON = 1e-12
 

@@ -21,22 +21,6 @@ from detectors.models.minilm import HIDDEN, MiniLM, load_minilm, pad
 from detectors.models.token_windows import buckets
 from detectors.models.weight_files import ENCODER, WeightFile
 
-__all__ = [
-    "CATEGORIES",
-    "EXITS",
-    "EXIT_LAYER",
-    "OUTPUTS",
-    "TASKS",
-    "EarlyExit",
-    "Heads",
-    "MultiTask",
-    "SplitBackbone",
-    "load_multitask",
-    "log_odds",
-    "merge",
-    "pooled",
-]
-
 TASKS = ("toxicity", "injection", "refusal")
 CATEGORIES = ("hate", "harassment", "sexual", "violence", "self_harm")
 #: ``secret``: the text asks for something that the assistant keeps secret. Only the injection detector uses it, for system prompts with a secret.

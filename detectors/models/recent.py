@@ -5,8 +5,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["Recent"]
-
 #: Maximum number of results.
 RESULTS = 4096
 InputT = TypeVar("InputT")

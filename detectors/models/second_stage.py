@@ -26,20 +26,6 @@ from detectors.models.token_windows import buckets, padded
 from detectors.models.weight_files import SECOND_STAGE, WeightFile
 from detectors.normalise.unicode import without_surrogates
 
-__all__ = [
-    "MAX_CHARACTERS",
-    "OUTPUTS",
-    "STRIDE",
-    "SYSTEM",
-    "WINDOW",
-    "Row",
-    "Rows",
-    "SecondStage",
-    "TextReader",
-    "load_text_reader",
-    "pad_rows",
-]
-
 #: As in `detectors.models.multitask.OUTPUTS`.
 OUTPUTS = ("injection", "secret")
 #: Tokens of a window without `START`, and between the starts of two windows.

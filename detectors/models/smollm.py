@@ -19,20 +19,6 @@ from torch.nn import functional
 from detectors.models.weight_files import WeightFile, smollm_file
 from stream.gguf_files import GGUFReader
 
-__all__ = [
-    "END",
-    "EPSILON",
-    "HEADS",
-    "HIDDEN",
-    "KEYS",
-    "LAYERS",
-    "START",
-    "WIDTH",
-    "SmolLM",
-    "load_smollm",
-    "rotations",
-]
-
 HIDDEN, HEADS, KEYS, INNER, EPSILON, THETA = 576, 9, 3, 1536, 1e-5, 100_000.0
 WIDTH = HIDDEN // HEADS
 #: Of 30 layers.

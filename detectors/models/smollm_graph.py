@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from detectors.models.smollm import EPSILON, HEADS, HIDDEN, KEYS, LAYERS, WIDTH, rotations
 
-__all__ = ["CompiledSmolLM"]
-
 #: Maximum number of tokens of a row.
 LONGEST = 512
 #: A node or an output of OpenVINO's graph.

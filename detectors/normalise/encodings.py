@@ -14,8 +14,6 @@ from itertools import islice
 
 from detectors.normalise.disguise import Encoded, encoded
 
-__all__ = ["caesar_shift", "ciphers", "decodings", "spelled"]
-
 #: Maximum number of decoded parts of one code (four times as many for `_CODES`), and maximum length of an encoded part.
 MOST, LONGEST = 8, 8_192
 _MORSE = {

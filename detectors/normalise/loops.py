@@ -2,8 +2,6 @@
 
 import re
 
-__all__ = ["without_loops"]
-
 #: Maximum number of words of the phrase, and minimum number of its copies.
 PERIOD, COPIES = 40, 4
 _WORD = re.compile(r"\S+")

@@ -11,8 +11,6 @@ from functools import cache
 
 import msgspec
 
-__all__ = ["Normalised", "normalise", "without_pictures", "without_surrogates"]
-
 # Letters that look like ASCII letters: the subset of Unicode TR 39 that people use to evade filters.
 _LOOKALIKES = (
     ("аеорсухіјѕԁһӏԛԝАВЕКМНОРСТУХЅІЈԌ", "aeopcyxijsdhlqwABEKMHOPCTYXSIJG"),

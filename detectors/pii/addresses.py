@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from detectors.base import Span
 from detectors.pii.rules import RULES
 
-__all__ = ["STREET", "is_somebodys"]
-
 _RULES = RULES.address
 _NUMBER = r"\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
 _NAME = r"\p{Lu}[\p{L}\p{M}.'\x{2019}\-]*"

@@ -23,8 +23,6 @@ from detectors.pii.entities import Entity, EntityFinder, Found
 from detectors.pii.patterns import STREET_SCORE, PatternScanner
 from detectors.pii.rules import RULES
 
-__all__ = ["PiiConfig", "PiiDetector"]
-
 NER_SCORE = 0.85
 #: Score of an address that only the token head finds; lower than that of a street's form.
 ADDRESS_SCORE = 0.55

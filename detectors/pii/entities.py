@@ -11,8 +11,6 @@ from detectors.models.weight_files import WeightFile
 from detectors.pii.rules import RULES
 from detectors.pii.tokens import Tokens, continues_word, encode
 
-__all__ = ["Entity", "EntityFinder", "Found"]
-
 #: Characters that are cut from both ends of an entity.
 TRIM = frozenset(" \t\r\n,;:!?\"'()[]{}<>|*_")
 

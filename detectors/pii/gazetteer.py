@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CODES", "KINDS", "Gazetteer"]
-
 #: Lists of names; bit n of a code says that a word is in list n.
 KINDS = ("first", "last", "place")
 #: Number of codes.

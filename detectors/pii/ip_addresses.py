@@ -5,8 +5,6 @@ import re
 
 from detectors.pii.rules import RULES
 
-__all__ = ["PUBLIC", "ip_score"]
-
 #: Scores: a public address flags a text; a private address, or one that may be a version, is only reported.
 PUBLIC, REPORTED = 0.7, 0.45
 BEFORE, AFTER = 60, 20

@@ -24,8 +24,6 @@ from detectors.pii.ip_addresses import PUBLIC, ip_score
 from detectors.pii.phone_numbers import PHONE, is_other_number, phone_spans
 from detectors.pii.rules import RULES
 
-__all__ = ["STREET_SCORE", "PatternScanner", "Scan", "without_model_libraries"]
-
 CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
 CONTEXT_GAIN = 0.35
 REPORTED_FROM = 0.4

@@ -14,8 +14,6 @@ import msgspec
 from detectors.base import Span
 from detectors.pii.rules import RULES
 
-__all__ = ["PHONE", "is_other_number", "phone_spans"]
-
 _RULES = RULES.phone
 
 #: Number of characters before and after a number that are searched for words.

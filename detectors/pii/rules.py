@@ -4,8 +4,6 @@ import msgspec
 
 from detectors.toml_files import read_toml
 
-__all__ = ["RULES"]
-
 Words = tuple[str, ...]
 
 

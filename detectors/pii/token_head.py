@@ -23,8 +23,6 @@ from detectors.models.weight_files import WeightFile
 from detectors.pii.gazetteer import Gazetteer
 from detectors.pii.tokens import SHAPES
 
-__all__ = ["KINDS", "Loaded", "TokenHead", "load_head", "row"]
-
 #: Kinds of entities. FORMAT is data that patterns find (cards, IP addresses); the head learns only to ignore it.
 KINDS = (
     "PERSON",

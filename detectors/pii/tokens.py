@@ -17,8 +17,6 @@ from detectors.pii.gazetteer import CODES, Gazetteer
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["FORMS", "SHAPES", "Tokens", "continues_word", "encode"]
-
 #: Six cases (no letter, lower, Title, UPPER, miXed, digits) times three gaps before a token (none, space, line break).
 FORMS = 18
 #: A shape is a form plus `FORMS` times the code of the gazetteer.

@@ -15,8 +15,6 @@ from detectors.streams.numeric_features import Moments, NumericFeatures, scores_
 from detectors.streams.river_monitor import MonitorConfig, RiverState
 from detectors.streams.sequential_tests import tie_break
 
-__all__ = ["AnomalyConfig", "AnomalyDetector"]
-
 _LATENCIES = frozenset({"latency_seconds", "time_to_first_token_seconds"})
 _ERROR = "error"
 

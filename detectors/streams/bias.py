@@ -21,8 +21,6 @@ from detectors.base import AlertText, Finding, Observation, StreamDetector, too_
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.paired_prompts import REFERENCE, PairedPrompt, paired_prompt
 
-__all__ = ["BIAS", "PAIRED_TERMS", "BiasConfig", "BiasDetector"]
-
 BIAS = "bias"
 #: Prefix of the detail of a finding that names the identity group and its terms.
 PAIRED_TERMS = "terms:"

@@ -7,8 +7,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Clusters", "ClustersState", "spherical_k_means"]
-
 Vectors = NDArray[np.float32]
 _ROUNDS = 10
 _RECENT = 160

@@ -13,8 +13,6 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["BY_ONE", "TURNS", "Conversations", "ConversationsState"]
-
 #: Maximum number of turns of a conversation that count as one observation, independent of the key's other events.
 TURNS: Final = 16
 #: One conversation id may suppress at most this share of its key's events in the window.

@@ -23,8 +23,6 @@ from detectors.streams.river_monitor import E_DETECTOR, MonitorConfig, RiverStat
 from detectors.streams.sequential_tests import tie_break
 from detectors.streams.witness import Witness
 
-__all__ = ["CLUSTERS", "EMBEDDING", "DriftConfig", "DriftDetector", "Reference"]
-
 EMBEDDING = "embedding"
 CLUSTERS = "topics"  # the name in findings and snapshots
 Vectors = NDArray[np.float32]

@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Plane", "principal_plane"]
-
 Vectors = NDArray[np.float32]
 _AXES = 2
 

@@ -20,8 +20,6 @@ from detectors.streams.recent import Change
 from detectors.streams.recovery import Recovery
 from detectors.streams.sequential_tests import ONE, BettingStep, ReferenceRegions, RegionsState
 
-__all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
-
 #: Cap of each feature's part of the statistic in multiples of the limit; a higher cap makes an alarm outlast its cause.
 HEADROOM = 4.0
 DAY_SECONDS = 86_400.0

@@ -7,8 +7,6 @@ import msgspec
 
 from detectors.base import Finding, Observation
 
-__all__ = ["BINS", "Moments", "NumericFeatures", "bin_of", "scores_of"]
-
 BINS = 1024
 
 #: Bins per doubling of a value: from 0.01 (seconds) to a million (tokens), values that differ by 3 % are in different bins.

@@ -5,8 +5,6 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["COMPARED", "REFERENCE", "PairedPrompt", "is_paired", "paired_prompt"]
-
 _PREFIX = "bias/"
 REFERENCE: Literal["reference"] = "reference"
 COMPARED: Literal["compared"] = "compared"

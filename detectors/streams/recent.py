@@ -8,8 +8,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MEMORY", "Change", "PackedObservation", "RecentObservations"]
-
 #: Number of observations kept.
 MEMORY: Final = 160
 _MIN_SHARE: Final = 1e-9

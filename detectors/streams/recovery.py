@@ -9,8 +9,6 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["EVIDENCE", "Recovery"]
-
 #: If the share since the change were known, the evidence would reach this value by chance once in 1,000 events or less often.
 EVIDENCE: Final = log(1_000)
 #: The minimum multiple of the odds before the change that counts as raised. Otherwise nothing would end a false alarm, because its odds did not change.

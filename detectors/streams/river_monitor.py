@@ -19,8 +19,6 @@ from detectors.errors import ConfigError
 from detectors.streams.conversations import TURNS, Conversations, ConversationsState
 from detectors.streams.monitor import Budget, Feature, Monitor
 
-__all__ = ["E_DETECTOR", "MonitorConfig", "RiverState", "make_river"]
-
 E_DETECTOR = "e-detector"
 
 #: After 2 * `KEPT` values, a detector is rebuilt from the last `KEPT` values, which are then enough to restore it.

@@ -24,8 +24,6 @@ from detectors.streams.numeric_features import bin_of
 from detectors.streams.paired_prompts import is_paired
 from detectors.streams.sequential_tests import tie_break
 
-__all__ = ["SENTINEL", "SentinelConfig", "SentinelDetector"]
-
 SENTINEL = "sentinel"
 EMBEDDING = "embedding"
 #: Numeric features of an answer; with greedy decoding most of them are constant for a prompt.

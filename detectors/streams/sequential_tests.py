@@ -27,8 +27,6 @@ from numpy.typing import NDArray
 
 from detectors.streams.recent import MEMORY, Change, PackedObservation, RecentObservations
 
-__all__ = ["FEW", "LEAST", "LENIENT", "MOST", "ODDS", "BettingStep", "ReferenceRegions", "RegionsState", "tie_break"]
-
 Floats = NDArray[np.float64]
 
 #: Factors by which the two bets of a region multiply its odds.

@@ -16,8 +16,6 @@ import msgspec
 from detectors.base import AlertText, Finding, Observation
 from detectors.streams.anomaly import AnomalyDetector
 
-__all__ = ["NAMED_TOOL", "TOOL_CALLS", "ToolMixDetector", "tool_features"]
-
 #: Feature: number of tool calls of an answer.
 TOOL_CALLS = "tool_calls"
 #: Prefixes of the features, and of the details of a finding, that name a tool.

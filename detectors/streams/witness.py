@@ -6,8 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Witness"]
-
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
 #: Number of last events whose mean is compared with that of the reference.

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-__all__ = ["STEM", "STOP", "WORD", "Claim", "claim_of", "claims", "compared", "is_name", "stem"]
-
 #: The end of a sentence is a sign before a space (but not after an initial or a title), or the end of the line.
 _SENTENCE = re.compile(
     r"\S.*?(?:(?:(?<=[.!?])|(?<=[.!?][\"'”’)\]]))(?<!\b[A-Z]\.)(?<!\b[DMS][rst]\.)(?<!\bMrs\.)(?=\s)|(?<=[。！？])|$)",  # noqa: RUF001 - full-width ends

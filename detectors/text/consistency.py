@@ -14,8 +14,6 @@ from msgspec import Meta
 from detectors.base import OK, AnswerDetector, Reads, Score, Span, Turn, label_of
 from detectors.text.claims import STOP, WORD, claims, compared
 
-__all__ = ["ConsistencyConfig", "ConsistencyDetector"]
-
 #: Minimum number of further answers for a score.
 _SAMPLES = 2
 #: Weight of a name or a number; a wrong answer differs in these more often than in other words.

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from detectors.base import TextDetector
 from detectors.text.shared_encoder import EncoderDetector
 
-__all__ = ["Answer", "Attribution", "Explained", "Method", "Question", "answer", "explain", "steps"]
-
 Method = Literal["auto", "occlusion", "shap", "lime"]
 
 MOST_WORDS, OVERLAP = 120, 20

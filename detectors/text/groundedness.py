@@ -19,8 +19,6 @@ from detectors.text.claims import Claim, claims
 from detectors.text.sources import Source, sources
 from detectors.text.support import FEATURES, Floats, Sources, SupportModel, is_statement
 
-__all__ = ["Comparison", "GroundednessConfig", "GroundednessDetector", "compare"]
-
 
 class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the groundedness detector.

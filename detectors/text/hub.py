@@ -17,8 +17,6 @@ from detectors.base import AlertText, Score, TextDetector, label_of
 from detectors.errors import ConfigError, NotLoadedError, WeightsError
 from detectors.models.hub_files import check_source, hub_folder, read_weights, safetensors_of, tokenizer_of
 
-__all__ = ["HubConfig", "HubDetector"]
-
 
 class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a classifier from the hub.

@@ -24,8 +24,6 @@ from detectors.text.system_rules import bounded, conflict_log_odds, guards_secre
 if TYPE_CHECKING:
     from detectors.models.second_stage import TextReader
 
-__all__ = ["ASKING", "DOUBTFUL", "InjectionConfig", "InjectionDetector"]
-
 #: Of the texts that the encoder reads, the second stage reads those with at least these log-odds (before calibration).
 DOUBTFUL = 0.5
 #: It reads a text beside a system prompt with a secret if the encoder's log-odds that the text asks for the secret are at least these.

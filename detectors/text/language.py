@@ -16,8 +16,6 @@ from detectors.base import OK, AnswerDetector, Score, Span, Turn
 from detectors.models.language_model import Guess, LanguageModel, group_of
 from detectors.toml_files import read_toml
 
-__all__ = ["LanguageConfig", "LanguageDetector", "names_language"]
-
 PROMPT_CHARACTERS = 2_000
 #: Largest number of passages of a prompt whose languages are detected separately.
 PASSAGES = 40

@@ -15,8 +15,6 @@ from detectors.normalise.unicode import normalise
 from detectors.text.leak_evidence import Evidence, Prior, evidence
 from detectors.text.system_prompt import read_system_prompt
 
-__all__ = ["LeakConfig", "LeakDetector"]
-
 
 class LeakConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the leak detector.

@@ -15,8 +15,6 @@ from detectors.normalise.encodings import caesar_shift, ciphers, decodings, spel
 from detectors.text.leak_words import TOKEN, squashed, tokens
 from detectors.text.system_prompt import Kind, Rule, SystemPrompt
 
-__all__ = ["Evidence", "Prior", "evidence"]
-
 _SECRET, _INSTRUCTIONS = "secret", "instructions"
 #: Words of a run that is compared, and words of a run of each kind that are a leak.
 GRAM = 4

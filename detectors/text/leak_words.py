@@ -10,22 +10,6 @@ import msgspec
 from detectors.text.claims import STEM
 from detectors.toml_files import read_toml
 
-__all__ = [
-    "NAMED",
-    "QUOTED",
-    "TOKEN",
-    "Patterns",
-    "Words",
-    "alternatives",
-    "patterns",
-    "said_before",
-    "secrecy",
-    "squashed",
-    "stem",
-    "tokens",
-    "words",
-]
-
 #: A word; "I'm" and "it's" are one word.
 TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")  # noqa: RUF001 - both apostrophes
 _SEPARATORS = re.compile(r"[\W_]+")

@@ -6,8 +6,6 @@ from itertools import takewhile
 
 from detectors.text.leak_words import NAMED, QUOTED, patterns, words
 
-__all__ = ["JOINER", "keys_of", "secrets_of", "values_of"]
-
 #: Follows a sign, such as a full stop, that does not end a sentence.
 JOINER = "\u2060"
 #: A key, or the name and password in an address.

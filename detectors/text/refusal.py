@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from detectors.base import Score
 from detectors.text.shared_encoder import EMPTY_LOG_ODDS, EncoderDetector
 
-__all__ = ["RefusalDetector"]
-
 #: An answer that denies and says nothing else: "No.", "Answer: no", "No, it does not."
 _DENIAL = re.compile(
     r"\W*(?:answer\W+)?(?:no|nope|non|none)\W*"

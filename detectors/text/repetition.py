@@ -21,8 +21,6 @@ from detectors.base import OK, Score, Span, TextDetector
 from detectors.errors import NotLoadedError
 from detectors.normalise.unicode import without_surrogates
 
-__all__ = ["RepetitionConfig", "RepetitionDetector"]
-
 #: Maximum period of a loop, in tokens; the 8-grams detect longer loops.
 PERIODS = 64
 #: Minimum numbers of consecutive occurrences and of tokens of a loop.

@@ -10,8 +10,6 @@ from functools import cache
 
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-__all__ = ["sentiment"]
-
 _SENTENCE_END = re.compile(r"[.!?]\s+|\n+")
 
 

@@ -26,8 +26,6 @@ from detectors.models.recent import Recent
 from detectors.models.weight_files import ENCODER, LINEAR, WeightFile, WeightsConfig
 from detectors.normalise.disguise import views
 
-__all__ = ["SECRET", "TASKS", "EncoderConfig", "EncoderDetector", "Engine", "combine_windows", "distinct_views"]
-
 TASKS = ("toxicity", "injection", "refusal")
 #: Index of the encoder's output for requests for a secret, in `detectors.models.multitask.OUTPUTS`.
 SECRET = 8

@@ -14,8 +14,6 @@ import msgspec
 from detectors.base import Turn
 from detectors.text.claims import Claim, claim_of, claims
 
-__all__ = ["Source", "sources"]
-
 #: Minimum number of sentences of a paragraph that counts as a passage although no word announces it.
 _PARAGRAPH_SENTENCES = 3
 _QUESTION = re.compile(r"\?[\"'”’)\]]*\s*$")  # noqa: RUF001 - both quotation marks

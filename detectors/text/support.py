@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from detectors.models.embedding import TokenVectors
 from detectors.text.claims import STOP, WORD, Claim, is_name, stem
 
-__all__ = ["FEATURES", "Floats", "Sources", "SupportModel", "is_statement"]
-
 Floats = NDArray[np.float64]
 #: Sentences that state nothing that a source could support: questions, remarks that the text has no information, and arithmetic.
 _NOTHING = re.compile(

@@ -16,8 +16,6 @@ from detectors.text.claims import Claim, claim_of, claims
 from detectors.text.leak_words import NAMED, QUOTED, TOKEN, patterns, said_before, secrecy, squashed, stem, tokens
 from detectors.text.prompt_secrets import JOINER, keys_of, secrets_of, values_of
 
-__all__ = ["Kind", "Rule", "SystemPrompt", "read_system_prompt"]
-
 #: Maximum numbers of sentences and of secrets of a prompt that are compared.
 MAX_SENTENCES, MAX_SECRETS = 400, 64
 #: Maximum number of words of a topic that a prohibition names, and of characters of a sentence such as "This is confidential."

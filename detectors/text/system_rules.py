@@ -13,8 +13,6 @@ from detectors.base import OPERATOR_ROLES, Turn
 from detectors.models.recent import Recent
 from detectors.models.term_model import load_secrets
 
-__all__ = ["bounded", "conflict_log_odds", "guards_secret", "system_prompt"]
-
 #: Maximum number of characters of a system prompt that are read.
 READ = 16_384
 #: Limit of the absolute value of a reading.

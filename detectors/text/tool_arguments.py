@@ -12,8 +12,6 @@ from typing import Any, NoReturn
 
 import msgspec
 
-__all__ = ["MAX_CHARACTERS", "ArgumentsChecker"]
-
 #: Maximum number of characters of arguments that are checked.
 MAX_CHARACTERS = 262_144
 #: Cost of the checks of an answer together, and of one check of an answer with many calls; a unit is about 6 µs.

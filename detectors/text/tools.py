@@ -15,8 +15,6 @@ from detectors.base import ERROR, OK, AlertText, Reads, Score, TextDetector
 from detectors.errors import NotLoadedError
 from detectors.text.tool_arguments import ArgumentsChecker
 
-__all__ = ["MadeCall", "ToolCall", "ToolsConfig", "ToolsDetector", "repetitions"]
-
 _UNDECLARED, _ARGUMENTS, _LOOP = "undeclared", "arguments", "loop"
 _ARGUMENTS_SCORE = 0.9
 

@@ -5,8 +5,6 @@ from typing import ClassVar
 from detectors.base import AlertText, Reads
 from detectors.text.shared_encoder import EncoderDetector
 
-__all__ = ["ToxicityDetector"]
-
 #: Maximum numbers of words and of characters of a text that is too short for the encoder: an answer such as "shrinks" or "herd, dog, sheep".
 _SHORT_WORDS, _SHORT_CHARACTERS = 3, 40
 _SHORT_BLEND = 0.5

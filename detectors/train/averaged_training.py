@@ -12,8 +12,6 @@ from torch import nn
 
 from detectors.errors import DataError
 
-__all__ = ["AveragedTraining", "Log"]
-
 #: Function that prints a line of progress.
 Log = Callable[[str], None]
 BatchT = TypeVar("BatchT")

@@ -27,8 +27,6 @@ from detectors.train.averaged_training import Log
 from detectors.train.conflict import fit_conflict
 from detectors.train.mixes import load_examples
 
-__all__ = ["balanced", "calibrate", "few_of_each_source", "held_out", "logistic", "platt"]
-
 #: Maximum number of texts of a source, drawn at random.
 TEXTS = 80
 Floats = NDArray[np.float64]

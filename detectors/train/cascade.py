@@ -18,8 +18,6 @@ from detectors.train.averaged_training import Log
 from detectors.train.calibration import balanced, few_of_each_source, held_out, logistic
 from detectors.train.conflict import fit_conflict
 
-__all__ = ["fit_combination"]
-
 #: Maximum number of texts of a source, drawn at random.
 TEXTS = 150
 #: Added to the log-odds of a text that both stages have read. At the threshold, the cascade then flags fewer harmless texts of most kinds than the

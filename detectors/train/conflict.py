@@ -19,8 +19,6 @@ from detectors.text.injection import InjectionDetector
 from detectors.text.system_rules import guards_secret
 from detectors.train.written_texts import guarded_pairs
 
-__all__ = ["fit_conflict"]
-
 #: Share of requests for the secret, by weight. Beside the system prompt, at the threshold .82, the score finds 70 % of the held-out
 #: authors' requests and flags 5 % of the honest ones; the text alone 50 and 1 %. With .5, earlier weights found 4 points more of the
 #: requests and flagged 2 points more of the honest ones.

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-__all__ = ["KINDS", "Corrupted", "Material", "corrupted"]
-
 _NUMBER = re.compile(r"(?<![\w#.,])\d+(?:,\d{3})*(?:\.\d+)?(?![\w#])")
 _NAME = re.compile(r"(?<=[\w,;] )[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*\b")
 _FIRST_NAME = re.compile(r"^[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})+\b")

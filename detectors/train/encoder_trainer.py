@@ -30,8 +30,6 @@ from detectors.train.lowrank import adapt, delta
 from detectors.train.mixes import load_examples, sample_mixture
 from detectors.train.toxicity_texts import swap_group
 
-__all__ = ["RATE", "STEPS", "train"]
-
 TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
 POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0, 1.0)
 OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES), 1.0)

@@ -26,8 +26,6 @@ from detectors.pii.token_head import KINDS
 from detectors.train.pii_slots import Pieces
 from detectors.train.pii_texts import Labelled, joined, varied
 
-__all__ = ["ATTRIBUTION", "SOURCES", "entity_texts", "is_training_task"]
-
 #: Kinds that the sets of persons, locations and organisations do not label.
 _UNLABELLED = ("TITLE", "NRP", "DATE_TIME", "AGE", "PHONE_NUMBER", "ID", "FORMAT")
 #: Any class.

@@ -25,8 +25,6 @@ from detectors.normalise.disguise import views
 from detectors.train.averaged_training import Log
 from detectors.train.mixes import load_examples
 
-__all__ = ["train"]
-
 TEXTS, WINDOWS = 45_000, 3
 #: Sources whose texts are read first, and the factor of the weight of a written text.
 FIRST, WRITTEN = ("written_", "t0_"), 6.0

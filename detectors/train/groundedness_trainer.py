@@ -32,8 +32,6 @@ from detectors.train.corruptions import Material, corrupted
 from detectors.train.overlap import overlapping
 from detectors.train.real_texts import GSM8K
 
-__all__ = ["FAMILIES", "NOISY", "train"]
-
 #: Family → beginnings of the names of its tasks, whose answers are based on a passage in the prompt.
 FAMILIES = {
     "adversarial_qa": tuple(

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["attack", "lookalike", "planted", "planted_benign"]
-
 Names = dict[str, Sequence[str]]
 #: Share of planted texts in other languages, and share of texts in other languages or with code.
 FOREIGN, CODE = 0.2, 0.3

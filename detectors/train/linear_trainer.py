@@ -20,8 +20,6 @@ from detectors.models.multitask import TASKS
 from detectors.normalise.disguise import views
 from detectors.train.mixes import load_examples
 
-__all__ = ["fit", "matrix", "train"]
-
 PENALTY, ITERATIONS = 1e-5, 40
 #: Weight of an ordinary prompt that is not among the encoder's examples.
 ORDINARY_WEIGHT = 1.0

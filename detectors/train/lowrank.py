@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from detectors.models.multitask import MultiTask
 
-__all__ = ["SCALE", "LowRank", "adapt", "delta", "factors"]
-
 RANK, SCALE = 32, 2.0
 KEPT = 96
 

@@ -12,8 +12,6 @@ from detectors.train.synthetic_examples import synthetic_examples
 from detectors.train.system_texts import system_examples
 from detectors.train.written_texts import written_examples
 
-__all__ = ["MIXTURE", "load_examples", "sample_mixture"]
-
 #: Source → mean copies of each of its texts in a run.
 MIXTURE = read_toml("detectors.train", "mixture.toml", dict[str, float])
 

@@ -10,8 +10,6 @@ from detectors.evaluate.datasets import UNTRAINED
 from detectors.evaluate.provenance import DataFile
 from detectors.train.trainers import Trainer
 
-__all__ = ["TrainingResult", "model_card"]
-
 Row = Mapping[str, Any]
 #: Sets and types with fewer texts are not listed among the `WORST` with the lowest metrics.
 ENOUGH = 20

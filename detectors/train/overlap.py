@@ -10,8 +10,6 @@ from detectors.evaluate.cases.synthetic import identity_cases, refusal_cases
 from detectors.evaluate.readers import ordinary_prompts, read_lines
 from detectors.train.mixes import load_examples
 
-__all__ = ["WORDS", "case_texts", "overlapping", "scan"]
-
 #: Length of a run of words that counts as overlap (as in Brown et al., arXiv 2005.14165, with shorter runs).
 WORDS = 8
 _WORD = re.compile(r"\w+")

@@ -8,8 +8,6 @@ from typing import Any
 
 from detectors.train.templates import read_source
 
-__all__ = ["known_names", "towns"]
-
 #: Country code of China, whose area codes are a sixth of all; each of its towns is listed once.
 _CHINA = "86"
 #: Letters of a name in Latin script; other scripts are one token per character.

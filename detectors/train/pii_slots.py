@@ -12,8 +12,6 @@ from typing import Any
 from detectors.train.pii_names import towns
 from detectors.train.templates import read_source
 
-__all__ = ["Pieces", "Slots"]
-
 POOL = 250
 #: Last date that Faker draws; its default is the current time, so values would depend on the clock.
 END = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,8 +13,6 @@ from detectors.train.pii_slots import Pieces, Slots
 from detectors.train.real_texts import code_examples
 from detectors.train.templates import read_source
 
-__all__ = ["CODE", "Labelled", "code_texts", "joined", "texts", "varied"]
-
 _SLOT = re.compile(r"(?<!\{)\{(\w+)\}")
 _NAMES = 500
 #: Number of pieces of code, and words beside which code names people and organisations.

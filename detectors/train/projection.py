@@ -11,8 +11,6 @@ from detectors.models.embedding import PACKED_DIMENSIONS
 from detectors.models.minilm import encode_mean, load_minilm, load_tokenizer
 from detectors.models.token_windows import CLS, SEP, WINDOW, tokenize
 
-__all__ = ["fit_projection"]
-
 QUESTIONS = 3000
 
 

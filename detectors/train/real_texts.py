@@ -19,18 +19,6 @@ from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.readers import HALUEVAL, T0, halueval, read_json, read_lines, t0_tasks
 from detectors.train.templates import of_split
 
-__all__ = [
-    "GSM8K",
-    "REAL_FILES",
-    "code_examples",
-    "document_examples",
-    "inserted",
-    "piece",
-    "planted_examples",
-    "real_examples",
-    "split_of",
-]
-
 BIPIA = "injection/bipia_train.json.gz"
 GSM8K = "ordinary/gsm8k_train_3000.jsonl.gz"
 #: Files whose texts are read if they exist.

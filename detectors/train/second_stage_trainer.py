@@ -26,8 +26,6 @@ from detectors.train.lowrank import SCALE, LowRank
 from detectors.train.mixes import load_examples, sample_mixture
 from detectors.train.written_texts import guarded_scenarios
 
-__all__ = ["train"]
-
 MIXTURE = read_toml("detectors.train", "second_stage_mixture.toml", dict[str, float])
 ROWS_A_BATCH, TOKENS_A_BATCH, SORTED_BATCHES = 32, 2048, 50
 RANK, KEPT = 16, 32

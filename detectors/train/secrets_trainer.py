@@ -16,8 +16,6 @@ from detectors.models.term_model import PIECE, WORDS, TermModel
 from detectors.train.averaged_training import Log
 from detectors.train.templates import read_source
 
-__all__ = ["system_prompts", "train"]
-
 #: The kinds of the system prompts with a secret.
 POSITIVE = ("secret", "short_secret", "guarded")
 #: Minimum number of prompts that contain a term, and inverse of the L2 penalty.

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from detectors.train.lowrank import factors
 
-__all__ = ["interpolate"]
-
 
 def interpolate(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None:
     """Write the first run's weights plus a share in [0, 1] of the change of each other run, which started from these weights."""

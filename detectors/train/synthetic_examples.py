@@ -9,8 +9,6 @@ from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
 from detectors.train.injection_texts import attack, lookalike, planted, planted_benign
 from detectors.train.toxicity_texts import abuse, contrast, foreign, harmless, retort
 
-__all__ = ["synthetic_examples"]
-
 ItemT = TypeVar("ItemT")
 #: Split → (seed, factor of the counts below).
 SPLITS = {"train": (1, 1.0), "tune": (2, 0.1), "test": (3, 0.1)}

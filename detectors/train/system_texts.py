@@ -17,8 +17,6 @@ from detectors.train.real_texts import WINDOW, inserted, piece, split_of
 from detectors.train.templates import read_source
 from detectors.train.written_texts import AUTHORS
 
-__all__ = ["SHARE", "system_examples"]
-
 SHARE = Path("/usr/share")
 #: Maximum number of texts of each kind, in all splits together.
 MESSAGES, MANUALS, DOCUMENTS = 6000, 3000, 2000

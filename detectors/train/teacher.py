@@ -27,8 +27,6 @@ from detectors.normalise.disguise import views
 from detectors.train.averaged_training import Log
 from detectors.train.mixes import load_examples
 
-__all__ = ["probabilities", "write_probabilities"]
-
 BLOCK = 2048
 #: Maximum number of texts that are scored; each further text would cost about 10 ms.
 SCORED = 9000

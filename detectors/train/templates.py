@@ -13,16 +13,6 @@ import msgspec
 
 from detectors.toml_files import read_toml
 
-__all__ = [
-    "Scenario",
-    "TextSource",
-    "capitalised",
-    "fill",
-    "of_split",
-    "read_source",
-    "varied",
-]
-
 #: Split → indices (modulo six) of its templates.
 PARTS = {"train": (0, 1, 2, 3), "tune": (4,), "test": (5,)}
 

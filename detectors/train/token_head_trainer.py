@@ -24,8 +24,6 @@ from detectors.train.entity_texts import ATTRIBUTION, SOURCES, entity_texts
 from detectors.train.pii_names import known_names
 from detectors.train.pii_texts import CODE, Labelled, code_texts, texts
 
-__all__ = ["train"]
-
 TOKENS_A_BATCH = 1400
 EPOCHS = 3
 #: Numbers of sentences with entities and without entities in a full run.

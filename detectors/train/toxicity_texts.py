@@ -9,8 +9,6 @@ from collections.abc import Iterator
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["abuse", "contrast", "foreign", "harmless", "retort", "swap_group"]
-
 #: Rows of (kind, name of the templates in contrast.toml, label of toxicity, weight).
 POOLS = (
     ("hate", "hateful", 1.0, 8),

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
 from detectors.train.templates import Scenario, read_source
 
-__all__ = ["guarded_pairs", "guarded_scenarios", "written_examples"]
-
 #: Split → first part of the names of its files.
 AUTHORS = {"train": "written", "tune": "second"}
 #: Rows of (file, pool, source, labels).

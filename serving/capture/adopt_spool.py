@@ -15,8 +15,6 @@ from serving.settings import CaptureSettings
 from stream.files import sync_directory
 from stream.wire import GapRecord
 
-__all__ = ["adopt"]
-
 #: An OpenRequest has field names of the request record, so this decoder skips the record's text.
 _REQUEST = msgspec.json.Decoder(OpenRequest)
 _GAP = msgspec.json.Decoder(GapRecord)

@@ -14,8 +14,6 @@ from serving.capture.open_gap import read_gap
 from serving.capture.spool_layout import source_directories
 from serving.capture.spool_tail import SpoolTail, oldest_time
 
-__all__ = ["Balance", "BalanceReader", "SourceReader", "read_balance"]
-
 #: Attempts to read, because a spool can be added to the totals during a read.
 _ATTEMPTS = 5
 

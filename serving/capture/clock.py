@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 
-__all__ = ["SourceClock"]
-
 _MICROSECONDS = 1_000_000
 #: Speed of event time while the wall clock is behind it: less than 1, so that the wall clock catches up.
 _CATCH_UP_SPEED = 0.5

@@ -17,17 +17,6 @@ import msgspec
 
 from stream.files import replace_file, sync_directory
 
-__all__ = [
-    "CURSOR_FILE",
-    "Cursor",
-    "Totals",
-    "load_cursor",
-    "load_totals",
-    "reserve_cursor",
-    "save_cursor",
-    "save_totals",
-]
-
 CURSOR_FILE = "cursor"
 _SLOT_BYTES = 512
 _SLOT = struct.Struct("<IQH")

@@ -31,21 +31,6 @@ from stream.wire.codec import CONTENT_TYPE, encode_data
 from stream.wire.ids import label_event_id
 from stream.wire.times import format_microseconds
 
-__all__ = [
-    "Judgment",
-    "SharedHeaders",
-    "Stamp",
-    "aborted_end",
-    "closed",
-    "end",
-    "gap",
-    "judgment",
-    "opened",
-    "request",
-    "shared_headers",
-    "tick",
-]
-
 _MICROSECONDS = 1_000_000
 #: In Python 3.11, each access to a member of an Enum calls a Python function.
 _REQUEST, _END = Kind.REQUEST, Kind.END

@@ -13,8 +13,6 @@ from prometheus_client.utils import floatToGoString
 from serving.capture.balance import BalanceReader
 from serving.capture.spool_writer import SpoolWriter
 
-__all__ = ["BalanceCollector", "RecorderMetrics", "ShipperMetrics"]
-
 _APPEND_BUCKETS = (25e-6, 50e-6, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, 0.02, 0.1, 0.5)
 _PRODUCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 

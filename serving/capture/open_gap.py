@@ -22,8 +22,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["GAP_FILE", "GapFile", "OpenGap", "read_gap"]
-
 GAP_FILE = "gap"
 SIZE_BYTES = 64 * 1024
 #: Maximum size of a gap record in a segment, with a full list of ids.

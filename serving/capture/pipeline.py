@@ -27,8 +27,6 @@ from serving.capture.spool_reader import Item, SpoolReader
 from stream.files import sync_directory
 from stream.wire import GapRecord
 
-__all__ = ["DeliveryLimits", "Pipeline"]
-
 _LOG = logging.getLogger(__name__)
 _DRAIN_SECONDS = 5.0
 _ROOM_SECONDS = 1.0

@@ -19,8 +19,6 @@ from stream.kafka.clients import BROKER_ERRORS, discard_producer, new_producer, 
 from stream.kafka.topic_checks import check_topics
 from stream.wire import TopicNames
 
-__all__ = ["Delivery", "DeliveryLost", "Lease"]
-
 _LOG = logging.getLogger(__name__)
 _START_SECONDS = 15.0
 _STOP_SECONDS = 5.0

@@ -24,8 +24,6 @@ from serving.settings import CaptureSettings
 from stream.files import FileLock
 from stream.wire import RequestRecord, ResponseRecord
 
-__all__ = ["Recorder"]
-
 
 class Recorder:
     """Records the requests of one process in a new spool below `root`; `kind` is the prefix of the source's name."""

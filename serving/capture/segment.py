@@ -27,23 +27,6 @@ import msgspec
 
 from stream.wire import Record
 
-__all__ = [
-    "HEADER_BYTES",
-    "MAX_OPEN_BYTES",
-    "Frame",
-    "Head",
-    "Kind",
-    "OpenRequest",
-    "encode_frame",
-    "head_of",
-    "parse",
-    "read_segment",
-    "record_of",
-    "resync",
-    "segment_path",
-    "segments",
-]
-
 MAGIC = b"\xd7W"
 SUFFIX = ".seg"
 HEADER_BYTES = 27

@@ -9,8 +9,6 @@ from pathlib import Path
 from serving.capture.segment import segment_path, segments
 from stream.files import sync_directory
 
-__all__ = ["SegmentWriter"]
-
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 

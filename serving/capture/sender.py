@@ -13,8 +13,6 @@ from serving.capture.producer import DeliveryLost, Lease
 from stream.telemetry import parent_context, traceparent_of
 from stream.wire import Record, TopicNames, TraceParent, partition_for, semconv
 
-__all__ = ["Sender", "Sent"]
-
 Sent = asyncio.Future[Any]
 
 

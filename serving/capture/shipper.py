@@ -30,8 +30,6 @@ from stream.files import FileLock, replace_file
 from stream.pause import pause
 from stream.wire import TopicNames
 
-__all__ = ["Shipper", "ShipperStatus", "read_shipper_status", "run_shipper"]
-
 _LOG = logging.getLogger(__name__)
 _SCAN_SECONDS = 0.5
 _STOP_SECONDS = 8.0

@@ -20,8 +20,6 @@ from stream.wire import (
     ToolResponsePart,
 )
 
-__all__ = ["shortened"]
-
 RecordT = TypeVar("RecordT", RequestRecord, ResponseRecord)
 MessageT = TypeVar("MessageT", Message, Choice)
 

@@ -22,8 +22,6 @@ from pathlib import Path
 from serving.errors import SpoolUnavailable
 from stream.files import FileLock, sync_directory
 
-__all__ = ["ASIDE", "LOCK_FILE", "MAX_RECORD_BYTES", "create_source", "move_aside", "source_directories"]
-
 LOCK_FILE = "lock"
 #: aiokafka and the broker reject records from about 1 MiB; the difference is for headers and framing.
 MAX_RECORD_BYTES = 1_000_000

@@ -11,8 +11,6 @@ from serving.capture.delivery_cursor import Cursor
 from serving.capture.segment import Frame, Kind, head_of, parse, resync, segment_path, segments
 from serving.capture.spool_tail import gap_count
 
-__all__ = ["Item", "SpoolReader"]
-
 _CHUNK_BYTES = 1024 * 1024
 _GROWTH = 8
 

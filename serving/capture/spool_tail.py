@@ -9,8 +9,6 @@ import msgspec
 from serving.capture.segment import Frame, Kind, head_of, parse, record_of, resync, segment_path, segments
 from stream.wire import GapRecord
 
-__all__ = ["SpoolTail", "gap_count", "oldest_time"]
-
 _CHUNK_BYTES = 4 * 1024 * 1024
 _GAP = msgspec.json.Decoder(GapRecord)
 

@@ -24,8 +24,6 @@ from serving.settings import CaptureSettings
 from stream.count_text import count_text
 from stream.wire import CorrectionRecord, GapRecord, RequestRecord, ResponseRecord
 
-__all__ = ["Position", "SpoolWriter"]
-
 #: Minimum number of segments of a full spool, so that the shipper can free a part of the spool.
 _MIN_SEGMENTS = 4
 

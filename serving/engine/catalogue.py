@@ -2,8 +2,6 @@
 
 import msgspec
 
-__all__ = ["CATALOGUE", "ECHO_MODEL", "ENGINES_WITHOUT_FILES", "HubSource", "KnownModel", "WheelSource"]
-
 
 class HubSource(msgspec.Struct, frozen=True, kw_only=True):
     """A repository on the Hugging Face hub at one revision.

@@ -4,8 +4,6 @@ from collections.abc import Container
 
 from serving.engine.protocol import EngineFeature
 
-__all__ = ["REASONING_TAGS", "TEMPLATE_REJECTS", "TOOL_CALL_END", "TOOL_CALL_TAG", "features_of"]
-
 TEMPLATE_REJECTS = (
     "the model's chat template rejects these messages: check their roles, their order and their tool calls"
 )

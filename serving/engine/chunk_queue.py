@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from serving.engine.errors import EngineError, PromptRejectedError
 from serving.engine.protocol import Chunk, Sampling, joined
 
-__all__ = ["Inbox", "check_prompt"]
-
 
 class Inbox:
     """A queue that is read in one event loop. Any thread may call `send`; chunks that wait for a slow reader are joined."""

@@ -14,8 +14,6 @@ from serving.engine.errors import EngineClosedError
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, Sampling
 from serving.engine.text_stream import StopStrings
 
-__all__ = ["EchoEngine"]
-
 _WORD = re.compile(r"\s*\S+|\s+$")
 _CONTEXT_LENGTH = 8192  # the default model's
 _CLOSED = "the engine is closed: send the request again when the model is back"

@@ -1,16 +1,5 @@
 """Errors of engines."""
 
-__all__ = [
-    "EngineClosedError",
-    "EngineError",
-    "EngineUnavailableError",
-    "GenerationFailedError",
-    "ModelInvalidError",
-    "ModelNotFoundError",
-    "PromptRejectedError",
-    "SchemaRejectedError",
-]
-
 
 class EngineError(Exception):
     """Base of all expected errors of engines."""

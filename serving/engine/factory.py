@@ -9,8 +9,6 @@ from serving.engine.gguf_file import is_readable
 from serving.engine.protocol import Engine
 from serving.settings import default_slots
 
-__all__ = ["KINDS", "create_engine"]
-
 KINDS = ("auto", "openvino", "transformers", "echo")
 _DTYPES = ("auto", "float32", "bfloat16")
 _DEVICES = ("auto", "cpu", "cuda")

@@ -17,17 +17,6 @@ from pathlib import Path
 from serving.engine.errors import ModelInvalidError
 from serving.engine.model_files import IR_MODEL, Progress
 
-__all__ = [
-    "check_whole",
-    "check_whole_apart",
-    "context_length",
-    "find_gguf",
-    "gguf_models",
-    "is_readable",
-    "rewrite_as_f16",
-    "writable_file",
-]
-
 _MAGIC = b"GGUF"
 _CONTEXT_KEY = b".context_length"
 _UINT32 = 4

@@ -9,8 +9,6 @@ from serving.engine.errors import ModelInvalidError, ModelNotFoundError
 from serving.engine.model_files import Progress, directory_digest
 from stream.files import file_digest
 
-__all__ = ["from_hub", "hub_revision"]
-
 _PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
 _NOT_PATTERNS = ["onnx/*", "runs/*", "*/*"]
 

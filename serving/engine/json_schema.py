@@ -12,8 +12,6 @@ from typing import Any
 
 from serving.engine.errors import SchemaRejectedError
 
-__all__ = ["INVALID_SCHEMA", "MAX_SCHEMA_CHARACTERS", "check_limits", "check_schema", "load_converter"]
-
 MAX_SCHEMA_CHARACTERS = 16_384
 #: Copies of the elements of counted groups, ``(...){n}``, and of characters with a count in a group, in all patterns: nested groups in a pattern
 #: of 30 characters used 5 GB.

@@ -9,20 +9,6 @@ import msgspec
 from serving.engine.errors import ModelInvalidError
 from stream.files import file_digest
 
-__all__ = [
-    "IR_MODEL",
-    "MANIFEST",
-    "Manifest",
-    "ModelFiles",
-    "Progress",
-    "directory_digest",
-    "model_version",
-    "no_progress",
-    "read_manifest",
-    "version_of",
-    "write_manifest",
-]
-
 MANIFEST = "weir-model.json"
 #: The file by which a directory with OpenVINO IR is recognised.
 IR_MODEL = "openvino_model.xml"

@@ -33,8 +33,6 @@ from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishRea
 from serving.engine.text_stream import Detokeniser, TextStream
 from stream.processor import processor_flags
 
-__all__ = ["OpenvinoEngine"]
-
 _LOG = logging.getLogger(__name__)
 _FAILED = "a generation step failed: send the request again"
 _CLOSED = "the engine is closed: send the request again when the model is back"

@@ -5,8 +5,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["Chunk", "Engine", "EngineFeature", "EngineStats", "FinishReason", "Sampling", "TokenLogprob", "joined"]
-
 FinishReason = Literal["stop", "length"]
 #: Features that an engine may support beyond the sampling parameters that every engine supports. `reasoning`: the model may write its
 #: reasoning between tags.

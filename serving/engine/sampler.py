@@ -10,8 +10,6 @@ from xgrammar import GrammarMatcher, allocate_token_bitmask, apply_token_bitmask
 
 from serving.engine.protocol import Sampling
 
-__all__ = ["Draw", "DrawnLogprob", "choose"]
-
 # Sorting a vocabulary takes milliseconds; its likeliest few hundred tokens nearly always hold `top_p` of the whole.
 _LIKELIEST = 256
 _GREEDY_BELOW = 1e-5

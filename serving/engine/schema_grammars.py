@@ -8,8 +8,6 @@ from xgrammar import GrammarCompiler, GrammarMatcher, TokenizerInfo
 from serving.engine.errors import SchemaRejectedError
 from serving.engine.json_schema import INVALID_SCHEMA, check_limits
 
-__all__ = ["SchemaGrammars"]
-
 _CACHE_BYTES = 64 * 1024**2
 # Weak models repeat white space until `max_tokens`; indented JSON seldom has more in one place.
 _MOST_WHITE_SPACE = 32

@@ -10,8 +10,6 @@ from typing import Any
 
 from serving.engine.errors import SchemaRejectedError
 
-__all__ = ["check_strict"]
-
 #: Keywords without effect. OpenVINO's xgrammar also ignores `multipleOf`, the installed one only for numbers that are no integers.
 _IGNORED = (
     "not",

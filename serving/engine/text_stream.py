@@ -7,8 +7,6 @@ import msgspec
 
 from serving.engine.protocol import TokenLogprob
 
-__all__ = ["Detokeniser", "StopStrings", "TextStream"]
-
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 # An unfinished character has three bytes at most, and a token at least one.
 _KEPT = 4

@@ -11,8 +11,6 @@ from serving.engine.chat_template import TEMPLATE_REJECTS, features_of
 from serving.engine.errors import PromptRejectedError
 from serving.engine.gguf_file import find_gguf
 
-__all__ = ["TransformersCodec", "source_of"]
-
 # The chat template of a model without one: base models continue text, and this template reads like a transcript.
 _PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"

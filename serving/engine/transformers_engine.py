@@ -30,8 +30,6 @@ from serving.engine.transformers_codec import TransformersCodec, source_of
 from serving.engine.transformers_sampler import RequestSampler
 from stream.gguf_files import read_once
 
-__all__ = ["Resources", "TransformersEngine"]
-
 _LOG = logging.getLogger(__name__)
 _FAILED = "a generation step failed: send the request again"
 _CLOSED = "the engine is closed: send the request again when the model is back"

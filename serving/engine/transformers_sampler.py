@@ -14,8 +14,6 @@ from xgrammar import GrammarMatcher
 from serving.engine.protocol import Sampling
 from serving.engine.sampler import Draw, choose
 
-__all__ = ["RequestSampler"]
-
 
 class RequestSampler(ContinuousBatchingLogitsProcessor):
     """A logits processor that chooses each token; the manager must use no CUDA graphs and no asynchronous batching."""

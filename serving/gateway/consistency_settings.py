@@ -8,8 +8,6 @@ from serving.settings import table_for
 from stream.section import Section
 from stream.wire.ids import in_sample
 
-__all__ = ["ConsistencyRules", "ConsistencySettings", "is_asked_again"]
-
 
 def is_asked_again(request_id: str, share: float) -> bool:
     """Return whether a request is in the share that is asked again; the result depends only on its id."""

@@ -31,8 +31,6 @@ from stream.telemetry import traceparent_of
 from stream.wire import OWN_TENANT, CorrectionRecord, Feedback, RouteRecord, canonical_time, trained_version
 from stream.wire.route_files import in_shadow, version_for
 
-__all__ = ["Call", "Endpoints", "GatewaySettings"]
-
 _CONVERSATION_CHARACTERS = 256
 #: A comment and a correction at their limits, with room for the escapes of JSON.
 _FEEDBACK_BYTES = 256 * 1024

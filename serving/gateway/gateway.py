@@ -20,8 +20,6 @@ from serving.openai_api.errors import ApiError
 from stream.telemetry import incoming_context
 from stream.wire import semconv
 
-__all__ = ["Gateway", "lifespan"]
-
 _LOG = logging.getLogger(__name__)
 _Handler = Callable[[Call], Awaitable[None]]
 _ANY_KEY: Literal["any key"] = "any key"

@@ -22,8 +22,6 @@ from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.openai_api.accumulator import NewText
 from stream.wire import OWN_TENANT, GuardStop
 
-__all__ = ["AnswerGuard", "Guard", "Guards"]
-
 _LOG = logging.getLogger(__name__)
 #: Characters before the new text that a check reads again: more than the longest sentence or number that detectors score.
 _OVERLAP = 256

@@ -7,8 +7,6 @@ from pydantic import Field
 from serving.settings import table_for
 from stream.section import Section
 
-__all__ = ["GuardDetector", "GuardRules", "GuardSettings"]
-
 GuardDetector = Literal["toxicity", "pii"]
 
 

@@ -37,8 +37,6 @@ from serving.routes import RouteTable
 from stream.telemetry import traceparent_of, tracestate_of
 from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, RequestRecord, semconv
 
-__all__ = ["GENERATED", "Inference", "Wiring", "answer_of"]
-
 _LOG = logging.getLogger(__name__)
 #: The usual statuses for a request whose client disconnected, and for an internal error.
 _CLIENT_CLOSED_REQUEST = 499

@@ -5,8 +5,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.wire.semconv import DURATION_BUCKETS, TOKEN_BUCKETS
 
-__all__ = ["GatewayMetrics", "Outcome"]
-
 _OPERATION = "gen_ai_operation_name"
 _MODEL = "gen_ai_request_model"
 

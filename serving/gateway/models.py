@@ -13,8 +13,6 @@ from serving.openai_api.errors import ApiError, invalid, unavailable
 from stream.wire import RouteRecord, trained_version
 from stream.wire.route_files import BASE, is_version
 
-__all__ = ["ServedModel", "ServedModels", "Target", "check_features"]
-
 _DESCRIBE_SECONDS = 2.0
 #: A replica loads a routed version in the background; the gateway asks for the loaded versions at most this often.
 _VERSIONS_SECONDS = 1.0

@@ -27,8 +27,6 @@ from serving.openai_api.errors import ApiError
 from stream.wire import trained_version
 from stream.wire.ids import consistency_request_id, shadow_request_id
 
-__all__ = ["ShadowQueue"]
-
 _LOG = logging.getLogger(__name__)
 _WAITING = 8
 #: Fields of the user's request that a copy does not have; its answer is not streamed, and log-probabilities are not recorded.

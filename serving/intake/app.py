@@ -27,8 +27,6 @@ from stream.count_text import count_text
 from stream.pause import pause
 from stream.wire.ids import new_request_id
 
-__all__ = ["Intake"]
-
 _LOG = logging.getLogger(__name__)
 _RETRY_AFTER_SECONDS = 5
 _OVERDUE_SECONDS = 1.0

@@ -20,15 +20,6 @@ from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from serving.upstream.failures import reported_error
 from stream.wire import Choice, ErrorInfo, Message, TextPart, Usage
 
-__all__ = [
-    "decoded",
-    "document",
-    "request_from",
-    "response_from",
-    "response_from_bytes",
-    "usage_of",
-]
-
 Body = Mapping[str, Any]
 _DATA = b"data:"
 _DONE = b"[DONE]"

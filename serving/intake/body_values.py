@@ -9,8 +9,6 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from serving.errors import UnreadablePayload
 
-__all__ = ["MAX_VALUES", "check_json", "check_protobuf", "repaired_protobuf"]
-
 #: A body with more fields (Protobuf), or with more texts, objects and lists (JSON), is not decoded.
 MAX_VALUES = 1_000_000
 #: Smaller bodies are not checked: decoded, they need at most 100 MB.

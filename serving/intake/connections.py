@@ -13,8 +13,6 @@ from serving.settings import IntakeSettings
 from stream.count_text import count_text
 from stream.wire.ids import new_request_id
 
-__all__ = ["bounded_protocol"]
-
 _RETRY_AFTER_SECONDS = 1
 
 

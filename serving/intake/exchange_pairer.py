@@ -27,8 +27,6 @@ from stream.count_text import count_text
 from stream.telemetry import parent_context, traceparent_of
 from stream.wire import RequestRecord, ResponseRecord, semconv
 
-__all__ = ["ExchangePairer"]
-
 _LOG = logging.getLogger(__name__)
 _HALF = msgspec.json.Decoder(ReportedExchange)
 #: Names of tables, columns and halves are those of earlier versions: the file outlives an upgrade.

@@ -18,8 +18,6 @@ from serving.intake.reported_exchange import has_content
 from serving.openai_api.parts import choice_from, messages_from, tools_from
 from stream.wire import Choice, Message, ToolDefinition
 
-__all__ = ["Content", "content_of", "json_value"]
-
 Attributes = Mapping[str, Any]
 #: OpenInference writes this instead of a text that its settings hide.
 _REDACTED = "__REDACTED__"

@@ -33,8 +33,6 @@ from serving.intake.reported_exchange import (
 from serving.openai_api.parts import choice_from, message_from
 from stream.wire import Choice, ErrorInfo, TraceParent, Usage, semconv
 
-__all__ = ["NotRecorded", "exchange_from_span", "exchanges_from_logs"]
-
 #: Why an item is not recorded: it is not an inference, or the application does not export content.
 NotRecorded = Literal["other", "no_content"]
 Attributes = Mapping[str, Any]

@@ -19,8 +19,6 @@ from serving.intake.body_text import document, request_from, response_from_bytes
 from serving.intake.reported_exchange import Origin, ReportedExchange, identity_of, valid_time
 from stream.wire import parse_time
 
-__all__ = ["REQUEST_TYPE", "RESPONSE_TYPE", "events_of", "exchange_from_kserve"]
-
 REQUEST_TYPE = "org.kubeflow.serving.inference.request"
 RESPONSE_TYPE = "org.kubeflow.serving.inference.response"
 

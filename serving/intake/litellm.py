@@ -27,8 +27,6 @@ from serving.intake.reported_exchange import (
 from serving.openai_api.parts import messages_from, tools_from
 from stream.wire import Choice, ErrorInfo, TextPart, Usage
 
-__all__ = ["exchange_from_litellm", "payloads"]
-
 Payload = Mapping[str, Any]
 #: LiteLLM writes this instead of a text if `turn_off_message_logging` is set.
 _REDACTED = "redacted-by-litellm"

@@ -29,8 +29,6 @@ from serving.intake.body_text import decoded
 from serving.intake.body_values import check_json, check_protobuf, repaired_protobuf
 from serving.openai_api.errors import ApiError, invalid
 
-__all__ = ["LOGS", "TRACES", "OtlpLog", "OtlpReply", "OtlpSpan", "logs_of", "read_export", "spans_of"]
-
 TRACES, LOGS = "/v1/traces", "/v1/logs"
 
 _PROTOBUF = "application/x-protobuf"

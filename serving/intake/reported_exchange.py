@@ -32,23 +32,6 @@ from stream.wire import (
     Usage,
 )
 
-__all__ = [
-    "EVENT",
-    "LATEST_SECONDS",
-    "SPAN",
-    "Origin",
-    "ReportedExchange",
-    "ReportedRequest",
-    "ReportedResponse",
-    "error_kind",
-    "has_content",
-    "identity_of",
-    "records_of",
-    "request_id_of",
-    "valid_time",
-    "without_invalid_numbers",
-]
-
 _ID_BYTES = 16
 #: The gateway's limit; every segment of the spool contains the names of a request until its end.
 _NAME_CHARACTERS = 256

@@ -21,8 +21,6 @@ from serving.intake.exchange_pairer import ExchangePairer
 from serving.settings import CaptureSettings, IntakeSettings
 from stream.pause import pause
 
-__all__ = ["run_intake"]
-
 _HEALTH_SECONDS = 0.5
 _SHUTDOWN_SECONDS = 5
 _BACKLOG = 512

@@ -9,18 +9,6 @@ from serving.decoded_json import mappings_of, text_of
 from serving.openai_api.parts import content_from
 from stream.wire import MAX_COUNT, SHOWN_REASON, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
-__all__ = [
-    "CONTENT_FILTER",
-    "MAX_CALLS",
-    "MAX_CHOICES",
-    "REASONING",
-    "TEXT",
-    "Accumulator",
-    "NewText",
-    "call_part",
-    "shown_reasons",
-]
-
 #: The finish reason of an answer that the guard ended.
 CONTENT_FILTER = "content_filter"
 

@@ -8,8 +8,6 @@ from serving.openai_api.accumulator import CONTENT_FILTER, Accumulator
 from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from stream.wire import Usage
 
-__all__ = ["Answer", "ChatAnswer", "CompletionAnswer", "RelayedAnswer"]
-
 #: The type of an event of the Responses API, which is also the name of the server-sent event.
 _EVENT_NAME = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 

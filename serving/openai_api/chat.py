@@ -12,8 +12,6 @@ from serving.backend import Feature
 from serving.openai_api.errors import invalid
 from serving.openai_api.request_model import MAX_TOKENS, Name, RequestModel, SamplingRequest
 
-__all__ = ["ChatRequest"]
-
 _MAX_MESSAGES = 4096
 _MAX_PARTS = 1024
 _MAX_TOOLS = 128

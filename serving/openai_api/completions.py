@@ -12,8 +12,6 @@ from serving.backend import Feature
 from serving.openai_api.errors import invalid
 from serving.openai_api.request_model import MAX_TOKENS, SamplingRequest
 
-__all__ = ["CompletionRequest"]
-
 _MAX_LOGPROBS = 5
 _Prompt = Annotated[str, Field(min_length=1)]
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-__all__ = ["ApiError", "invalid", "unavailable"]
-
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 

@@ -9,8 +9,6 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 from serving.openai_api.errors import ApiError, invalid
 from serving.openai_api.request_model import Name, RequestModel, got
 
-__all__ = ["COMMENT_BYTES", "CORRECTION_BYTES", "FeedbackRequest", "Identifier", "RequestId", "Word"]
-
 #: One word of a vocabulary; the pattern excludes sentences, and so personal data.
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]

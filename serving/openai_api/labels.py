@@ -10,8 +10,6 @@ from stream.wire import LabelRecord
 from stream.wire.ids import label_id
 from stream.wire.times import parse_time
 
-__all__ = ["Label", "LabelsRequest"]
-
 _LATEST = 4e9
 
 

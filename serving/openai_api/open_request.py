@@ -15,8 +15,6 @@ from serving.openai_api.accumulator import MAX_CHOICES
 from serving.openai_api.errors import invalid
 from serving.openai_api.request_model import got
 
-__all__ = ["OpenRequest", "model_of", "size_without_images"]
-
 _NAME_CHARACTERS = 256
 _MAX_ITEMS = 16_384
 _STREAMED = frozenset({"chat", "text_completion", "responses"})

@@ -30,18 +30,6 @@ from stream.wire import (
     UriPart,
 )
 
-__all__ = [
-    "choice_from",
-    "choices_from",
-    "content_from",
-    "documents_from",
-    "message_from",
-    "messages_from",
-    "prediction_from",
-    "tools_from",
-    "variables_from",
-]
-
 Body = Mapping[str, Any]
 _TOOL_ROLES = frozenset({"tool", "function"})
 _MESSAGES = (str, dict, Mapping)  # the check of an abstract class is slow, so most items match before it

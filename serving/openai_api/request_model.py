@@ -11,8 +11,6 @@ from serving.decoded_json import half_pair
 from serving.openai_api.errors import ApiError, invalid
 from stream.count_text import count_text
 
-__all__ = ["Name", "RequestModel", "SamplingRequest", "got", "parse"]
-
 #: Short words that name something: ids, roles, models.
 Name = Annotated[str, Field(max_length=256)]
 ModelT = TypeVar("ModelT", bound="RequestModel")

@@ -22,8 +22,6 @@ from serving.openai_api.accumulator import (
 from serving.openai_api.parts import choices_from
 from stream.wire import Choice, Part, ReasoningPart, TextPart, ToolCallPart
 
-__all__ = ["ResponsesAccumulator"]
-
 # A tuple: the type of an event from another server may be a value that a set cannot look up.
 _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 _TEXT_EVENTS = {

@@ -15,8 +15,6 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Limits", "UnsafeConfig", "error_page", "main", "rewrite", "timeout_page"]
-
 #: The first line of an edited configuration, which is not edited again.
 MARK = "# weir edge: loopback only, one request id of ours on every answer"
 _BIND = re.compile(r"^(\s*bind\s+)(\S+)(.*)$")

@@ -22,8 +22,6 @@ from serving.ray_local.haproxy import Limits
 from serving.settings import MAX_CONNECTIONS, HttpSettings
 from stream.files import replace_file
 
-__all__ = ["RayLayout", "short_run_dir"]
-
 #: Names of the ports that a stack allocates for Ray. Those named ``…_base`` begin a range of `RANGE_WIDTH` ports.
 PORT_NAMES = (
     "ray_gcs",

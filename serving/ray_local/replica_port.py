@@ -8,8 +8,6 @@ from typing import Any
 
 from serving.errors import RayLocalError
 
-__all__ = ["keep_replica_on_loopback"]
-
 _NAME = "add_port_to_grpc_server"
 
 

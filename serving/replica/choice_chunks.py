@@ -6,8 +6,6 @@ from serving.engine.protocol import Chunk, TokenLogprob
 from serving.replica.reasoning import ReasoningReader, SplitText
 from serving.replica.tool_calls import Piece, ToolCallReader
 
-__all__ = ["ChatChunks", "CompletionChunks"]
-
 
 class ChatChunks:
     """Converts chunks to choice `index` of a streamed chat completion.

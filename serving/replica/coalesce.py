@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["coalesced"]
-
 ChunkT = TypeVar("ChunkT")
 JoinedT = TypeVar("JoinedT")
 

@@ -10,8 +10,6 @@ from serving.backend import ModelRequest
 from serving.engine.chat_template import TOOL_CALL_END
 from serving.engine.protocol import Sampling
 
-__all__ = ["EngineRequest", "ToolCalls", "engine_request"]
-
 _DEFAULT_CHAT_TOKENS = 1024
 _DEFAULT_COMPLETION_TOKENS = 16
 _ANY_OBJECT = {"type": "object"}

@@ -5,8 +5,6 @@ import sys
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
-__all__ = ["log_to"]
-
 
 def log_to(folder: Path) -> None:
     """Log to serve.log in `folder`, or to stderr without the folder; log records contain ids, never prompts or answers.

@@ -5,8 +5,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
-__all__ = ["merged"]
-
 T = TypeVar("T")
 
 

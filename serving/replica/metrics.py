@@ -8,8 +8,6 @@ from prometheus_client.registry import Collector
 
 from serving.engine.protocol import EngineStats
 
-__all__ = ["EngineCollector"]
-
 
 class EngineCollector(Collector):
     """Exports an engine's requests, slots and token totals; each scrape calls `stats`."""

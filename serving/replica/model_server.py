@@ -16,8 +16,6 @@ from serving.replica.reasoning import ReasoningReader, is_open
 from serving.replica.tool_calls import tool_call_reader
 from stream.count_text import count_text
 
-__all__ = ["ModelServer"]
-
 #: Seconds for which text is collected into one chunk: short for a stream, longer if the client reads only the whole answer.
 _STREAM_HOLD_SECONDS = 0.02
 _WHOLE_HOLD_SECONDS = 0.25

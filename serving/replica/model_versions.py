@@ -14,8 +14,6 @@ from time import monotonic
 from serving.backend import MODEL_VERSION, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.replica.model_server import ModelServer
 
-__all__ = ["ModelVersions"]
-
 _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
 #: The pause after a version could not be loaded; each further failure doubles it, up to the second value.

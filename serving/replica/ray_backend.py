@@ -11,8 +11,6 @@ from serving.backend import BackendLost, ModelInfo, ModelRequest, OpenAIChunk, R
 from serving.engine.errors import EngineClosedError
 from stream.count_text import count_text
 
-__all__ = ["RayBackend"]
-
 #: Over gRPC, Ray raises the replica's own exception; over actor calls it raises a RayError that wraps it.
 _LOST = (RayError, RayServeException, EngineClosedError)
 

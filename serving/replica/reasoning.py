@@ -9,8 +9,6 @@ from typing import Literal, NamedTuple
 from serving.engine.chat_template import REASONING_TAGS
 from serving.engine.text_stream import StopStrings
 
-__all__ = ["ReasoningReader", "SplitText", "is_open"]
-
 _OPEN, _CLOSE = REASONING_TAGS
 
 

@@ -13,8 +13,6 @@ from serving.engine.chat_template import TOOL_CALL_END, TOOL_CALL_TAG
 from serving.engine.text_stream import StopStrings
 from serving.replica.engine_request import ToolCalls
 
-__all__ = ["Piece", "ToolCallReader", "tool_call_reader"]
-
 
 class Piece(msgspec.Struct):
     """New text of the answer, and the new parts of its tool calls, in OpenAI's delta format."""

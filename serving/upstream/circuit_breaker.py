@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 
-__all__ = ["CircuitBreaker"]
-
 _FAILURES = 5
 _OPEN_SECONDS = 5.0
 

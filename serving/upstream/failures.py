@@ -9,17 +9,6 @@ import httpx
 
 from serving.backend import RejectedRequest
 
-__all__ = [
-    "KeyRejected",
-    "UpstreamFailure",
-    "broken",
-    "circuit_open",
-    "error_response",
-    "reported_error",
-    "retry_after",
-    "transport_failure",
-]
-
 ERROR, BROKEN, TIMEOUT = "upstream_error", "upstream_broken", "upstream_timeout"
 UNREACHABLE, CIRCUIT_OPEN = "upstream_unreachable", "upstream_circuit_open"
 #: Statuses about Weir's own credentials, of which the client knows nothing, with the setting that contains them.

@@ -2,8 +2,6 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-__all__ = ["UpstreamMetrics"]
-
 _MODEL = "gen_ai_request_model"
 
 

@@ -34,8 +34,6 @@ from serving.upstream.metrics import UpstreamMetrics
 from stream.count_text import count_text
 from stream.telemetry import traceparent_of
 
-__all__ = ["UpstreamBackend"]
-
 _LOG = logging.getLogger(__name__)
 _PATHS = {
     "chat": "/chat/completions",

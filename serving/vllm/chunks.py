@@ -7,8 +7,6 @@ import msgspec
 
 from serving.backend import RUNNING_USAGE, ModelRequest, OpenAIChunk, RejectedRequest
 
-__all__ = ["ChunkReader", "Item", "join", "rejected"]
-
 Item = OpenAIChunk | RejectedRequest
 
 _DATA = "data: "

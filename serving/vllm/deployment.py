@@ -12,8 +12,6 @@ from serving.vllm.llm_config import config_fields
 from serving.vllm.vllm_server import VllmDataParallelServer, VllmDecodeServer, VllmPrefillServer, VllmServer
 from stream.section import overlaid
 
-__all__ = ["vllm_application"]
-
 
 def vllm_application(  # noqa: PLR0913 - the parts of a deployment, each by name
     name: str,

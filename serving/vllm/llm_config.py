@@ -5,8 +5,6 @@ from typing import Any
 from serving.settings import ModelSettings
 from stream.section import overlaid
 
-__all__ = ["HEALTH_OPTIONS", "REPLICA_CPUS", "config_fields", "replica_options"]
-
 REPLICA_CPUS = 0.2
 HEALTH_OPTIONS: dict[str, Any] = {
     "health_check_period_s": 1.0,

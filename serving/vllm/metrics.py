@@ -6,8 +6,6 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["VllmCollector", "token_totals"]
-
 _PREFIX = "vllm:"
 
 

@@ -6,8 +6,6 @@ from typing import Any
 from serving.backend import ModelRequest, RejectedRequest, inputs_in
 from serving.vllm.chunks import rejected
 
-__all__ = ["MAX_INPUTS", "too_many_prompts"]
-
 #: The most inputs of an embeddings request, as in OpenAI's API.
 MAX_INPUTS = 2048
 _BAD_REQUEST = 400

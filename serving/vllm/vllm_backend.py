@@ -5,8 +5,6 @@ from typing import Any
 from serving.backend import ModelRequest
 from serving.replica.ray_backend import RayBackend
 
-__all__ = ["VllmBackend"]
-
 
 class RoutedRequest(ModelRequest, frozen=True, kw_only=True):
     """A request with the attribute from which Ray Serve LLM's prefix-aware router reads the prompt."""

@@ -11,8 +11,6 @@ from vllm.exceptions import VLLMClientError
 from serving.backend import ModelRequest, RejectedRequest
 from serving.vllm.chunks import rejected
 
-__all__ = ["parse"]
-
 _TYPES: dict[str, TypeAdapter[Any]] = {
     "chat": TypeAdapter(ChatCompletionRequest),
     "text_completion": TypeAdapter(CompletionRequest),

@@ -32,8 +32,6 @@ from serving.vllm.metrics import VllmCollector, token_totals
 from serving.vllm.prompt_limit import too_many_prompts
 from serving.vllm.vllm_request import parse
 
-__all__ = ["VllmDataParallelServer", "VllmDecodeServer", "VllmPrefillServer", "VllmServer"]
-
 _LOG = logging.getLogger(__name__)
 #: Seconds for which text is collected into one chunk, so short that a reading client does not notice.
 _HOLD_SECONDS = 0.02

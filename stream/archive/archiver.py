@@ -19,8 +19,6 @@ from stream.kafka.topic_checks import partition_counts
 from stream.settings import KafkaSettings
 from stream.wire import LogRange, TopicNames
 
-__all__ = ["archive_log", "archived_topics"]
-
 _log = logging.getLogger(__name__)
 #: Bytes of values at which a segment ends.
 _SEGMENT_BYTES = 64 * 1024 * 1024

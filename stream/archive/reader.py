@@ -15,8 +15,6 @@ from stream.kafka.range_reader import RangeReader
 from stream.kafka.time_ranges import LATE_SECONDS, log_range
 from stream.wire import LogRange, format_time
 
-__all__ = ["ArchivedRangeReader", "archived_range"]
-
 _CHUNK = 500
 
 

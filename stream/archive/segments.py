@@ -22,8 +22,6 @@ from stream.errors import ArchiveFailed
 from stream.files import replace_file
 from stream.wire import event_time
 
-__all__ = ["Archive", "ArchivedRecord", "Position", "Segment", "in_milliseconds"]
-
 _NAME = re.compile(r"(\d{20})-(\d{20})\.parquet")
 _ACCESS = "check [archive] url, its server, the credentials and the permissions"
 _RESTORE = (

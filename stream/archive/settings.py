@@ -5,8 +5,6 @@ from pydantic import Field, field_validator
 from stream.section import Section
 from stream.settings import Count
 
-__all__ = ["ArchiveSettings"]
-
 
 class ArchiveSettings(Section):
     """``[archive]``: Parquet copies of Kafka's records, which `weir archive run` writes and `weir dataset` and `weir replay` read."""

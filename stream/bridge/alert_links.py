@@ -5,8 +5,6 @@ import msgspec
 from stream.runbook import runbook_anchor
 from stream.wire import AlertRecord
 
-__all__ = ["AlertLinks"]
-
 
 class AlertLinks(msgspec.Struct, frozen=True, kw_only=True):
     """The settings for links. `runbook` is the address of the runbook, "" for no link.

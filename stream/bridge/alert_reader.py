@@ -21,8 +21,6 @@ from stream.pause import pause
 from stream.settings import KafkaSettings
 from stream.wire import WireError, decode
 
-__all__ = ["AlertReader", "alert_partitions"]
-
 _LOG = logging.getLogger(__name__)
 _WAITING = "waiting for kafka"
 _NO_TOPIC = "waiting for topics"

@@ -9,8 +9,6 @@ from stream.bridge.alertmanager_notifications import Notification, Notifications
 from stream.bridge.notification_target import CLOCK_SECONDS, NotificationTarget
 from stream.pause import pause
 
-__all__ = ["AlertmanagerNotifier"]
-
 _POLL_SECONDS = 0.5
 _CHUNK = 500
 

@@ -11,8 +11,6 @@ from stream.bridge.firing_alerts import FiringAlerts, Labels, labels_of
 from stream.count_text import count_text
 from stream.wire import AlertRecord, SilenceRecord, format_time
 
-__all__ = ["Notification", "Notifications"]
-
 #: A firing alert expires after this number of intervals without a post.
 _LIFE_INTERVALS = 4
 #: A resolved alert is posted for this time, as Prometheus does: long enough for an Alertmanager to restart.

@@ -2,8 +2,6 @@
 
 import random
 
-__all__ = ["BackOff"]
-
 
 class BackOff:
     """Waiting times that double from `first` to `longest` seconds, each multiplied by a random factor in [0.5, 1]."""

@@ -13,8 +13,6 @@ import msgspec
 from stream.silences import Silences
 from stream.wire import AlertRecord, EventData, SilenceRecord
 
-__all__ = ["MAX_ALERTS", "FiringAlerts", "Labels", "labels_of"]
-
 #: The largest number of firing alerts, and of resolved alerts, that are kept.
 MAX_ALERTS = 10_000
 _FIRING = "firing"

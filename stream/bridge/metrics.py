@@ -2,8 +2,6 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-__all__ = ["BridgeMetrics"]
-
 
 class BridgeMetrics:
     """Counters and gauges of the bridge."""

@@ -11,8 +11,6 @@ import httpx
 from stream.bridge.backoff import BackOff
 from stream.bridge.metrics import BridgeMetrics
 
-__all__ = ["CLOCK_SECONDS", "NotificationTarget"]
-
 _LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 0.5
 #: Time limit of a request. The client's limits are for each read: an answer of many parts without an end would stop the notifications.

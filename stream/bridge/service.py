@@ -14,8 +14,6 @@ from stream.bridge.notification_target import NotificationTarget
 from stream.bridge.webhook import WebhookNotifier
 from stream.settings import BridgeSettings, KafkaSettings
 
-__all__ = ["run_bridge"]
-
 _TIMEOUT_SECONDS = 15.0
 #: The longest pauses before retries, to an Alertmanager and to a webhook.
 _ALERTMANAGER_SECONDS = 30.0

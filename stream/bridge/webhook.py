@@ -25,8 +25,6 @@ from stream.settings import KafkaSettings, WebhookSettings
 from stream.webhook_signature import secret_bytes, sign
 from stream.wire import AlertRecord, format_time, readable
 
-__all__ = ["WebhookNotifier", "group_of", "payload"]
-
 _LOG = logging.getLogger(__name__)
 _MAX_RECORDS = 100
 

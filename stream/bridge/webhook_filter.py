@@ -9,8 +9,6 @@ from stream.silences import Silences
 from stream.wire import AlertRecord
 from stream.wire.semconv import SEVERITY_NUMBERS
 
-__all__ = ["WebhookFilter", "message_id"]
-
 
 def message_id(alert: AlertRecord) -> str:
     """Return the message id of an alert's present state and severity; each retry has the same id."""

@@ -12,8 +12,6 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from prometheus_client import Counter
 
-__all__ = ["WebhookOffsets"]
-
 _LOG = logging.getLogger(__name__)
 _RECOMMIT_SECONDS = 3600.0
 

@@ -5,8 +5,6 @@ from stream.dead_letters import DISPOSITIONS, HEADER_PREFIX
 from stream.wire.codec import CONTENT_TYPE
 from stream.wire.semconv import SEVERITY_NUMBERS
 
-__all__ = ["DEAD_LETTER_HEADERS", "EVENT_HEADERS"]
-
 
 def _text(description: str, **more: object) -> Schema:
     return {"type": "string", "description": description, **more}

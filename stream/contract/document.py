@@ -15,8 +15,6 @@ from stream.contract.schemas import components, event_schemas
 from stream.settings import KafkaSettings
 from stream.wire import EVENT_TYPES, Topic
 
-__all__ = ["asyncapi_document", "contract_files", "printed"]
-
 _BINDING = "0.5.0"
 _SCHEMAS = "#/components/schemas/{name}"
 _SERVER = "kafka"

@@ -9,8 +9,6 @@ import msgspec
 
 from stream.wire import EVENT_TYPES, Event, RequestRecord, encode
 
-__all__ = ["example", "example_event"]
-
 _SOURCE = "gateway-3f0c5a1e9b7d2468"
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _TIME = 1_767_225_600.25

@@ -5,8 +5,6 @@ from typing import NamedTuple
 from stream import wire
 from stream.wire import ABORTED_TYPE, TopicNames
 
-__all__ = ["CHANNELS", "FLOW", "KEYS", "Channel", "Step", "channel_messages"]
-
 DEAD_LETTER = "weir.dead.letter"
 
 _REQUEST = wire.RequestRecord.event_type

@@ -10,8 +10,6 @@ import msgspec
 
 from stream.wire import ABORTED_TYPE, EVENT_TYPES
 
-__all__ = ["DIALECT", "Schema", "components", "event_schema", "event_schemas"]
-
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 

@@ -8,8 +8,6 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
-__all__ = ["AckTracker"]
-
 PartitionT = TypeVar("PartitionT", bound=Hashable)
 
 

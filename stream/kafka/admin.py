@@ -15,8 +15,6 @@ from stream.kafka.clients import admin_for, consumer_for, needs_kafka
 from stream.kafka.topic_checks import check_topics, partition_counts
 from stream.wire.topics import Topic, copies
 
-__all__ = ["TopicInfo", "correct_retention", "create_topics", "group_offsets", "leave_group", "list_topics"]
-
 _ALREADY_EXISTS = 36
 _CREATE_TIMEOUT_MS = 30_000
 

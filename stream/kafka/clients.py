@@ -17,19 +17,6 @@ from aiokafka.protocol.fetch import FetchRequest
 from stream.errors import no_kafka
 from stream.kafka.header_names import accept_any_header_name
 
-__all__ = [
-    "BROKER_ERRORS",
-    "admin_for",
-    "consumer_for",
-    "discard_producer",
-    "needs_kafka",
-    "new_producer",
-    "paced",
-    "producer_for",
-    "start_client",
-    "stop_consumer",
-]
-
 #: The errors that clients raise while the broker is away or slow, or a connection is half-open.
 BROKER_ERRORS = (KafkaError, OSError, TimeoutError)
 accept_any_header_name()

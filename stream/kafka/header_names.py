@@ -10,8 +10,6 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
-__all__ = ["accept_any_header_name"]
-
 _LENGTH = slice(8, 12)  # of a batch, without these 12 bytes
 _MAGIC = 16  # from format 2 on, records have headers
 _AiokafkaRecords = fetcher.PartitionRecords

@@ -12,8 +12,6 @@ from stream.kafka.clients import BROKER_ERRORS
 from stream.kafka.stall import StallDetector
 from stream.kafka.topic_checks import check_topics
 
-__all__ = ["READ_ERRORS", "LogReader", "partitions_of", "record_at"]
-
 #: The errors that end a reader's session; a new session with a new consumer resolves them.
 READ_ERRORS = (LogExpired, ReaderStalled, *BROKER_ERRORS)
 _POLL_MS = 500

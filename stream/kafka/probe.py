@@ -3,8 +3,6 @@
 import socket
 import struct
 
-__all__ = ["broker_answers"]
-
 _METADATA, _VERSION, _CORRELATION = 3, 1, 7
 _NO_TOPICS = struct.pack(">i", 0)
 _HEADER = struct.pack(">hhih", _METADATA, _VERSION, _CORRELATION, 4) + b"weir"

@@ -18,8 +18,6 @@ from aiokafka.errors import (
 
 from stream.wire import Event, encode
 
-__all__ = ["Publisher", "publish"]
-
 _log = logging.getLogger(__name__)
 _PERMANENT = (
     AuthenticationFailedError,

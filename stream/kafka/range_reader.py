@@ -24,8 +24,6 @@ from stream.kafka.log_reader import READ_ERRORS, LogReader, Records
 from stream.kafka.stall import StallDetector
 from stream.wire import Event, LogRange, readable
 
-__all__ = ["RangeReader", "retained"]
-
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 #: Time from the broker's first error, or at the end of a log that is shorter than the range, after which reading a range fails.

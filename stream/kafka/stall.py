@@ -1,7 +1,5 @@
 """Detects that work waits but no work is finished."""
 
-__all__ = ["StallDetector"]
-
 
 class StallDetector:
     """Measures how long work has waited without progress."""

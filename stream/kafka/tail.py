@@ -17,8 +17,6 @@ from stream.kafka.time_ranges import produced_since
 from stream.kafka.topic_checks import check_topics, partition_counts
 from stream.wire import Event, readable
 
-__all__ = ["Tail"]
-
 _LOG = logging.getLogger(__name__)
 _CHUNK_RECORDS = 10_000
 _CHUNK_BYTES = 32 * 1024 * 1024

@@ -17,8 +17,6 @@ from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.wire import LogRange, event_time
 
-__all__ = ["LATE_SECONDS", "data_range", "log_range", "produced_since"]
-
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
 _POLL_MS = 200

@@ -8,8 +8,6 @@ from typing import Any
 from stream.errors import TopicMismatch, TopicMissing, kafka_problem
 from stream.kafka.clients import BROKER_ERRORS, admin_for
 
-__all__ = ["check_topics", "partition_counts", "wait_for_topics"]
-
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
 _ANSWER_SECONDS = 10.0

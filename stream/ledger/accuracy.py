@@ -15,8 +15,6 @@ import msgspec
 
 from stream.settings import AccuracySettings
 
-__all__ = ["Accuracy", "JudgedAnswer", "accuracy_of"]
-
 #: Shares of the largest possible bet; with a share of 1, one correct answer would end all evidence.
 _BETS = (0.1, 0.25, 0.5, 0.9)
 #: A fall ends if the statistic is below this share of the limit.

@@ -17,8 +17,6 @@ from stream.telemetry import link_to, traceparent_of
 from stream.wire import AlertRecord, Event, TopicNames, TraceParent, partition_for, tenant_model_key
 from stream.wire.semconv import SEVERITY_NUMBERS, WEIR_ALERT_ID, WEIR_DETECTOR, WEIR_TENANT
 
-__all__ = ["AlertPublisher", "alert_event", "with_span"]
-
 _STOP_SECONDS = 10.0
 
 

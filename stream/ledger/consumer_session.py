@@ -15,8 +15,6 @@ from stream.ledger.metrics import LedgerMetrics
 from stream.ledger.store import LedgerStore, topics_read
 from stream.settings import KafkaSettings
 
-__all__ = ["LogReset", "Session"]
-
 _BATCH_RECORDS = 2000
 _POLL_MS = 200
 _PROBE_SECONDS = 1.0

@@ -12,18 +12,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = [
-    "EVIDENCE",
-    "PASSED",
-    "Count",
-    "Coverage",
-    "HourCount",
-    "MissingVerdicts",
-    "coverage_hours",
-    "coverage_of",
-    "missing_verdicts",
-]
-
 #: Largest number of request ids in an alert.
 EVIDENCE = 20
 #: SQL: score's tick has passed the event of a pair. At equal times the pair waits for the next tick.

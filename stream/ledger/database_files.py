@@ -12,8 +12,6 @@ from stream.errors import LedgerBusy, LedgerDamaged
 from stream.files import FileLock
 from stream.ledger.schema import SCHEMA_VERSION, open_for_reading, schema_version
 
-__all__ = ["LedgerFiles"]
-
 _SHARD = re.compile(r"partition-(0|[1-9][0-9]*)\.db")
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.1

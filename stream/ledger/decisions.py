@@ -15,8 +15,6 @@ from stream.ledger.window_history import expire_windows, store_window
 from stream.runbook import ACCURACY, DETECTOR_PREFIX, SILENCE
 from stream.wire import OWN_TENANT, AlertRecord, Event, FindingRecord, RetrainingRecord, SilenceRecord
 
-__all__ = ["OWN_DETECTORS", "Decisions", "Heartbeat", "OutgoingAlert", "is_own"]
-
 #: Detector names of the alerts that only the ledger opens and resolves: about a model's accuracy, and about Weir itself.
 OWN_DETECTORS = (ACCURACY, "coverage", "gap", "lag", "spool")
 #: Number of newest alert records that are kept.

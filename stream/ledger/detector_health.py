@@ -11,8 +11,6 @@ import msgspec
 
 from stream.ledger.coverage import EVIDENCE, PASSED
 
-__all__ = ["DetectorHealth", "Unanswered", "last_answers", "unanswered_pairs"]
-
 #: Pairs are counted up to this number in each file.
 _COUNTED = 10_000
 _ERRORS = "SELECT event_id, request_id, time FROM failed WHERE detector = ?1 AND time > ?2"

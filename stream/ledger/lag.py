@@ -10,8 +10,6 @@ from stream.kafka.log_reader import partitions_of
 from stream.kafka.topic_checks import partition_counts
 from stream.wire import TopicNames
 
-__all__ = ["consumer_lag", "groups_of", "worst_lag"]
-
 
 def groups_of(names: TopicNames) -> dict[str, tuple[str, ...]]:
     """Return {consumer group of a Faust app: the topics of its agents}."""

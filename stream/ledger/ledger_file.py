@@ -12,8 +12,6 @@ from typing import Any, ClassVar, Protocol
 from stream.ledger.schema import transaction
 from stream.wire import DecodeError, Event, SchemaError, bounded, decode
 
-__all__ = ["Handler", "LedgerFile", "LogRecord", "Partition", "Unstored"]
-
 _LOG = logging.getLogger(__name__)
 #: Topic and partition.
 Partition = tuple[str, int]

@@ -5,8 +5,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from stream.ledger.coverage import Coverage
 from stream.ledger.queries.reviews import RejectedFeedback
 
-__all__ = ["LedgerMetrics"]
-
 _PAIRS = {
     "owed": "Expected verdicts",
     "settled": "Completed verdicts, errors included",

@@ -12,17 +12,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "named_rows",
-    "open_decisions",
-    "open_for_reading",
-    "open_shard",
-    "schema_version",
-    "select",
-    "transaction",
-]
-
 StructT = TypeVar("StructT")
 #: A file of another version is deleted and read again from the log.
 SCHEMA_VERSION = 9

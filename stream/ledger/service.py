@@ -26,8 +26,6 @@ from stream.ledger.store import LedgerStore
 from stream.ledger.time_share import TimeShare
 from stream.settings import KafkaSettings, LedgerSettings, TenantSettings
 
-__all__ = ["run_ledger"]
-
 _LOG = logging.getLogger(__name__)
 _BEAT_SECONDS = 1.0
 _RETRY_SECONDS = 1.0

@@ -38,8 +38,6 @@ from stream.wire import (
     conversation_key,
 )
 
-__all__ = ["HOUR_SECONDS", "Shard"]
-
 HOUR_SECONDS = 3600
 ERROR_LABEL = "error"
 _WORDS = 20

@@ -11,19 +11,6 @@ import msgspec
 from stream.ledger.alerts.full_spool import ALERT_SHARE, CLEAR_SHARE, FullSpool
 from stream.ledger.schema import select
 
-__all__ = [
-    "VERDICTS_SINCE",
-    "SourceTime",
-    "advance_source",
-    "awaited_tick",
-    "capture_tick",
-    "full_spools",
-    "read_watermark",
-    "source_times",
-    "verdict_lag",
-    "watermark",
-]
-
 #: Key in the table ``meta``: the event time before which Kafka has deleted verdicts and ticks of score.
 VERDICTS_SINCE = "verdicts_since"
 #: Times only increase. The newest tick of a source decides about its spool.

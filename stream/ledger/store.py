@@ -28,8 +28,6 @@ from stream.settings import LedgerSettings, TenantSettings
 from stream.wire import OWN_TENANT, AlertRecord, TopicNames, stream_key
 from stream.wire.ids import alert_id
 
-__all__ = ["LedgerStore", "SpanFactory", "topics_read"]
-
 _UNJOINED_SECONDS = 10.0
 #: The lag must be above its bound in so many consecutive decisions, about one per second, before its alert opens: if a paused gateway
 #: continues, its next tick advances event time by the whole pause, and score forwards this tick a moment later.

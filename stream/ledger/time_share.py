@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 
-__all__ = ["TimeShare"]
-
 
 class TimeShare:
     """Runs work for at most a `share` of the time, in (0, 1]; the pause after a run is proportional to the run's duration."""

@@ -13,8 +13,6 @@ import msgspec
 from stream.ledger.schema import select
 from stream.wire import OWN_TENANT, FindingRecord, side_and_part
 
-__all__ = ["Series", "StreamName", "Window", "WindowStream", "expire_windows", "series", "store_window", "streams"]
-
 #: Number of newest windows that are kept: a day of 30 s windows of 170 streams.
 _MOST = 500_000
 _STREAMS = 200

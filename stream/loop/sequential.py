@@ -29,8 +29,6 @@ from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["Arm", "Counts", "PairedTest", "RateTest", "TwoSampleTest", "least_pairs"]
-
 Arm = Literal["champion", "challenger"]
 
 #: Largest number of events of one arm in a block: a larger one adds little power, and takes longer to complete.

@@ -8,17 +8,6 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from stream.section import Section, check_order
 from stream.settings import Count, FromZero, Positive, Seconds, Share, tenant_table
 
-__all__ = [
-    "DatasetSettings",
-    "DeliveryProcessSettings",
-    "DeliverySettings",
-    "GateSettings",
-    "LoopSettings",
-    "TenantTrainSettings",
-    "TrainSettings",
-    "loop_settings",
-]
-
 _FromZeroToOne = Annotated[float, Field(ge=0, lt=1)]
 _Language = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z]{2,3}$", to_lower=True)]
 _Alpha = Annotated[float, Field(gt=0, lt=1)]

@@ -12,8 +12,6 @@ from stream.wire.semconv import (
     WEIR_TENANT,
 )
 
-__all__ = ["mark_route", "mark_state"]
-
 _NUMBERS = "weir.retraining."
 
 

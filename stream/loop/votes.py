@@ -7,8 +7,6 @@ import msgspec
 
 from stream.loop.sequential import RateTest
 
-__all__ = ["Disagreement", "Vote", "disagreeing_keys"]
-
 #: An honest key contradicts a clear majority in at most this share of the groups.
 HONEST_RATE: Final = 0.25
 #: A majority is clear if it has at least this many other keys, of which at least this share agrees.

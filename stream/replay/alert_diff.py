@@ -14,8 +14,6 @@ import msgspec
 from stream.replay.timeline import ReplayedAlert
 from stream.wire import stream_key
 
-__all__ = ["AlertDiff", "Counts", "MovedAlert", "compare"]
-
 
 class MovedAlert(msgspec.Struct, frozen=True, kw_only=True):
     """An alert that both versions raise, but differently: `changes` names ``opened``, ``severity`` or ``feature``."""

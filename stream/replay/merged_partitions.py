@@ -10,8 +10,6 @@ from stream.archive.reader import ArchivedRangeReader
 from stream.content import readable_content
 from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord, bounded
 
-__all__ = ["MergedRecord", "merged_partitions"]
-
 #: Number of event ids that are kept to find duplicates, which a restarted shipper sends soon after the originals.
 _KEPT_IDS = 50_000
 

@@ -11,8 +11,6 @@ from stream.replay.report import EventCounts, Flips
 from stream.replay.timeline import ReplayedAlert
 from stream.wire import format_time
 
-__all__ = ["ReplayResults", "notes"]
-
 
 class ReplayResults(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts and numbers of findings, each as a pair: for the version to compare with, then for the version to run.

@@ -12,8 +12,6 @@ from stream.kafka.log_reader import partitions_of
 from stream.replay.plan import ReplayRequest
 from stream.wire import LogRange, TopicNames
 
-__all__ = ["RetainedLog", "offset_ranges", "retained_log", "topics_of"]
-
 #: Verdicts and findings are published within this time after their events; producers' clocks also differ by less.
 _MARGIN_SECONDS = 60.0
 

@@ -10,8 +10,6 @@ from stream.stages.watch.machine import Detectors, Tenants, WatchRules
 from stream.wire import LogRange, TopicNames
 from stream.wire.ids import replay_id
 
-__all__ = ["ReplayPlan", "ReplayRequest"]
-
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
 

@@ -4,8 +4,6 @@ import time
 
 from stream.replay.report import EventCounts, Observe, RunStatistics
 
-__all__ = ["ProgressMeter"]
-
 _INTERVAL_SECONDS = 0.25
 
 

@@ -7,8 +7,6 @@ from math import inf
 from stream.archive.reader import ArchivedRangeReader
 from stream.wire import Event, Tick, Verdict, readable
 
-__all__ = ["Absent", "RecordedVerdicts"]
-
 #: Largest number of verdicts read before their events. Score has fewer outstanding events, so older verdicts have no
 #: event in the range.
 _AHEAD = 20_000

@@ -7,17 +7,6 @@ import msgspec
 from stream.replay.alert_diff import AlertDiff
 from stream.wire import LogRange
 
-__all__ = [
-    "LISTED_FLIPS",
-    "EventCounts",
-    "Flip",
-    "Flips",
-    "Observe",
-    "Report",
-    "RunStatistics",
-    "VersionSummary",
-]
-
 #: Flips that are listed; all are counted.
 LISTED_FLIPS = 1000
 

@@ -29,8 +29,6 @@ from stream.stages.score.model_pool import ModelPool
 from stream.stages.score.model_process import ModelSpec
 from stream.wire import format_time
 
-__all__ = ["ReplaySettings", "replay"]
-
 
 class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The present settings of the stack.

@@ -11,8 +11,6 @@ from aiokafka import AIOKafkaProducer
 from stream.kafka.clients import producer_for
 from stream.wire import Event, encode
 
-__all__ = ["ShadowTopic", "shadow_topic"]
-
 _OUTSTANDING = 1000
 
 

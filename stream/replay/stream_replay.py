@@ -14,8 +14,6 @@ from stream.replay.versions import Version, stream_version
 from stream.replay.watch_chain import WatchChain
 from stream.wire import Event, FindingRecord, Signal, Tick, readable
 
-__all__ = ["StreamReplay"]
-
 #: Watch publishes its watermark once per second, so the watermark can be this much behind without lag.
 _TICK_SECONDS = 2.0
 

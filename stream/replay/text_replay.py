@@ -28,8 +28,6 @@ from stream.stages.score.records import finding_event
 from stream.stages.score.ticks import merge_ticks
 from stream.wire import Closed, Event, FindingRecord, RequestRecord, ResponseRecord, Tick, Verdict
 
-__all__ = ["TextReplay", "TextScoring"]
-
 _SOURCE = "weir/replay"
 #: Largest number of ticks and events in one chunk.
 _CHUNK = 4096

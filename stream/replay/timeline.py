@@ -8,8 +8,6 @@ from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.watch.machine import Tenants
 from stream.wire import AlertRecord, Event, FindingRecord
 
-__all__ = ["AlertTimeline", "ReplayedAlert"]
-
 _CRITICAL = "critical"
 
 

@@ -10,8 +10,6 @@ from stream.stages.score.model_pool import Outcome
 from stream.stages.score.model_process import Scored
 from stream.wire import Event, Verdict
 
-__all__ = ["ROUNDING", "flip", "version_verdict"]
-
 #: Two scorings of one text can differ by rounding, which depends on the batch: so near the threshold a decision can
 #: flip.
 ROUNDING = 0.001

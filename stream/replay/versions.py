@@ -16,8 +16,6 @@ from stream.errors import ReplayError
 from stream.settings import RESERVED_VARIANTS, DetectorSettings, TenantSettings
 from stream.stages.score.model_process import DetectorFactory
 
-__all__ = ["Version", "Versions", "create_version", "stream_version"]
-
 INSTALLED, RECORDED = RESERVED_VARIANTS
 
 

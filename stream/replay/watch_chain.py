@@ -6,8 +6,6 @@ from stream.stages.watch.machine import PartitionWatch, WatchRules
 from stream.stages.watch.records import watermark_tick
 from stream.wire import Event, Signal, Tick
 
-__all__ = ["WatchChain"]
-
 #: Event time between two ticks of the watch stage.
 _TICK_SECONDS = 1.0
 

@@ -21,8 +21,6 @@ from stream.runtime.transport import Consumer, Transport
 from stream.settings import KafkaSettings
 from stream.telemetry import STALLED
 
-__all__ = ["BaseApp", "create_base_app"]
-
 #: Longest time until a worker that joined before a topic existed gets the topic's partitions.
 _METADATA_MS = 5_000
 _SESSION_SECONDS = 10.0

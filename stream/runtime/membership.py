@@ -14,8 +14,6 @@ from stream.files import FileLock
 from stream.kafka.admin import leave_group
 from stream.kafka.clients import BROKER_ERRORS
 
-__all__ = ["Membership", "member_id"]
-
 _log = logging.getLogger(__name__)
 _FILE = "member"
 _SECONDS = 10.0

@@ -20,8 +20,6 @@ from faust.types import TP
 
 from stream.errors import StateUnreadable, TopicMismatch
 
-__all__ = ["AckedTable", "Order"]
-
 _log = logging.getLogger(__name__)
 _StateT = TypeVar("_StateT")
 #: Return the offset up to which the state in (key, value) has read the log; raises StateUnreadable.

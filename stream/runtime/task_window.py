@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["TaskWindow"]
-
 
 class TaskWindow:
     """Runs the tasks of at most `size` events at the same time.

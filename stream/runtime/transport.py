@@ -23,8 +23,6 @@ from stream.kafka.clients import paced
 from stream.runtime.membership import member_id
 from stream.wire.topics import TIMESTAMP_TYPE, copies
 
-__all__ = ["Consumer", "Producer", "Transport"]
-
 #: Number of looks at the end of a partition, and the seconds between them: a new partition leader may report fewer records for a moment.
 _END_LOOKS, _END_SECONDS = 3, 1.0
 

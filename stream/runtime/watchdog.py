@@ -23,8 +23,6 @@ from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.stall import StallDetector
 from stream.runtime.app import BaseApp
 
-__all__ = ["EXIT_STALLED", "Watchdog", "end_process"]
-
 EXIT_STALLED = 70
 
 _log = logging.getLogger(__name__)

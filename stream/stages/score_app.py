@@ -22,8 +22,6 @@ from stream.stages.score.model_process import ModelSpec, make_embedder
 from stream.stages.score.spans import ScoreSpans
 from stream.wire import OWN_TENANT, Event
 
-__all__ = ["create_app", "model_spec"]
-
 _UNKNOWN_VERSION = "unknown"
 
 

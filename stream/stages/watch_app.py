@@ -21,8 +21,6 @@ from stream.stages.watch.agent import WatchStage
 from stream.stages.watch.machine import Detectors, WatchRules
 from stream.stages.watch.state import order as watch_order
 
-__all__ = ["create_app", "stream_detectors"]
-
 
 def stream_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]:
     """Return {name: new stream detector} with a tenant's options."""

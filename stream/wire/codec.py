@@ -14,8 +14,6 @@ from stream.wire.events.inference import ResponseRecord
 from stream.wire.events.inference_v1 import RequestRecordV1, ResponseRecordV1
 from stream.wire.times import format_time, parse_time
 
-__all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "encode_data", "event_time", "event_type", "readable"]
-
 CONTENT_TYPE = b"application/json"
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")

@@ -1,7 +1,5 @@
 """Errors of the event contract, and the base of all errors of the stream package."""
 
-__all__ = ["DecodeError", "SchemaError", "StreamError", "WireError"]
-
 
 class StreamError(Exception):
     """Base of the errors of the stream package."""

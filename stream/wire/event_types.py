@@ -3,8 +3,6 @@
 from stream.wire.events import alerts, findings, inference, inference_v1, models, progress
 from stream.wire.events.base import EventData
 
-__all__ = ["ABORTED_TYPE", "EVENT_TYPES"]
-
 ABORTED_TYPE = "weir.inference.aborted.v1"
 
 #: {CloudEvents type: struct of its data}.

@@ -6,24 +6,6 @@ Two runs over the same log produce the same ids, even if a score is rounded diff
 import hashlib
 import uuid
 
-__all__ = [
-    "alert_id",
-    "bucket_finding_id",
-    "consistency_request_id",
-    "event_finding_id",
-    "explanation_id",
-    "in_sample",
-    "label_event_id",
-    "label_id",
-    "new_request_id",
-    "replay_id",
-    "retraining_id",
-    "route_id",
-    "shadow_request_id",
-    "silence_id",
-    "verdict_id",
-]
-
 _SEPARATOR = "\x1f"
 _DIGEST_BYTES = 16
 

@@ -7,19 +7,6 @@ remainder by the number of partitions. Topics that are joined have the same key 
 import hashlib
 from functools import lru_cache
 
-__all__ = [
-    "OWN_TENANT",
-    "conversation_key",
-    "inference_key",
-    "murmur2",
-    "partition_for",
-    "side_and_part",
-    "stream_key",
-    "tenant_model_key",
-    "trained_version",
-    "version_key",
-]
-
 #: The tenant of alerts about Weir itself.
 OWN_TENANT = "_weir"
 

@@ -15,22 +15,6 @@ from stream.wire.events.base import EventData, Seconds
 from stream.wire.events.models import RouteRecord
 from stream.wire.keys import trained_version
 
-__all__ = [
-    "BASE",
-    "RouteFile",
-    "RouteOverride",
-    "RouteOverrides",
-    "in_shadow",
-    "is_version",
-    "named_versions",
-    "overrides_path",
-    "previous_version",
-    "routes_path",
-    "version_for",
-    "version_weights",
-    "with_overrides",
-]
-
 #: The name of the version that Weir did not train: the weights of the settings.
 BASE = "base"
 _SEPARATOR = "\x1f"

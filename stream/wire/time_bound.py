@@ -8,8 +8,6 @@ import msgspec
 from stream.wire.codec import Event
 from stream.wire.events.progress import Closed, Tick
 
-__all__ = ["AHEAD_SECONDS", "bounded"]
-
 #: Kafka rejects records further ahead if their time is the producer's (`message.timestamp.after.max.ms`).
 AHEAD_SECONDS = 3600.0
 

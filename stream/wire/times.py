@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-__all__ = ["LATEST", "canonical_time", "format_microseconds", "format_time", "parse_time"]
-
 #: The latest time of an event, 9999-01-01: later times that a stage computes from it can still be formatted.
 LATEST = 253_370_764_800
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -2,8 +2,6 @@
 
 import msgspec
 
-__all__ = ["TIMESTAMP_TYPE", "Topic", "TopicNames", "copies", "topic_specs"]
-
 _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
 _REPLAY_BYTES = 64 * _MIB

@@ -4,8 +4,6 @@ import re
 
 import msgspec
 
-__all__ = ["TraceParent"]
-
 _PATTERN = re.compile(r"\A([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z")
 _SAMPLED = 0x01
 

@@ -6,8 +6,6 @@ from stream.wire import TextPart, ToolCallPart, ToolResponsePart
 from support.agent_script import ARGUMENTS, CALL_ID, FINAL, QUESTION, RESULT
 from support.clients_gateway import AGENT, clients_gateway, upstream_in_thread
 
-__all__ = ["check_agent_records", "gateway", "running_gateway", "scripted", "upstream"]
-
 
 @pytest.fixture(scope="session")
 def scripted():

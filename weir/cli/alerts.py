@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from stream.settings import KafkaSettings
     from weir.client import Alert
 
-__all__ = ["alerts"]
-
 
 @click.group(invoke_without_command=True)
 @follow_option

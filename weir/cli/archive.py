@@ -11,8 +11,6 @@ from weir.cli.render.progress import progress_on_stderr
 from weir.errors import SettingsError
 from weir.home.access_log import log_access
 
-__all__ = ["archive"]
-
 
 @click.group()
 def archive() -> None:

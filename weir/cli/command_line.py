@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-__all__ = ["weir_command"]
-
 
 def weir_command() -> str:
     """Return the path of the ``weir`` script beside this Python (``.venv/bin/weir``), else ``weir``."""

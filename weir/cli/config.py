@@ -8,8 +8,6 @@ import click
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
 
-__all__ = ["config"]
-
 
 @click.command()
 @click.option("--changed", is_flag=True, help="Print only settings that differ from their default.")

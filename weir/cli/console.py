@@ -13,8 +13,6 @@ from weir.errors import StackError
 if TYPE_CHECKING:
     from weir.settings import Settings
 
-__all__ = ["console"]
-
 _ANSWER_SECONDS = 3.0
 
 

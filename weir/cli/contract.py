@@ -7,8 +7,6 @@ import click
 from stream.count_text import count_text
 from weir.errors import SettingsError
 
-__all__ = ["contract"]
-
 
 @click.command()
 @click.argument("what", type=click.Choice(["asyncapi", "schemas"]), default="asyncapi")

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from stream.loop.dataset.log import DatasetRequest
     from weir.settings import Settings
 
-__all__ = ["dataset"]
-
 _EXTRAS = "stream,loop"
 
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from weir.demo.run import Outcome
     from weir.settings import Settings
 
-__all__ = ["demo"]
-
-
 _NAMES = {"retraining": "retraining event", "promotion": "promotion", "rollback": "rollback of the bad version"}
 #: The processes that the closed loop needs, and the detector that finds a bad version's answers.
 _LOOP = {

@@ -8,8 +8,6 @@ from weir.cli.options import FiniteRange, json_option, since_option
 from weir.cli.render.output import print_json, print_rows, print_table
 from weir.home.access_log import log_access
 
-__all__ = ["detectors"]
-
 _TARGET = 0.9
 
 

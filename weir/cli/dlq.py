@@ -19,8 +19,6 @@ from weir.dead_letters.topic_reader import DeadLetterTopic
 from weir.home.access_log import log_access
 from weir.settings import load_settings
 
-__all__ = ["dlq"]
-
 _STAGES = ("score", "watch", "alert", "retrain")
 _stage_option = click.option("--stage", type=click.Choice(_STAGES), help="Only dead letters of this stage.")
 _disposition_option = click.option(

@@ -5,8 +5,6 @@ import click
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json
 
-__all__ = ["doctor"]
-
 
 @click.command()
 @json_option

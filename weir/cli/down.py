@@ -5,8 +5,6 @@ from rich.console import Console
 
 from weir.local.step_reporter import StepReporter
 
-__all__ = ["down"]
-
 
 @click.command()
 def down() -> None:

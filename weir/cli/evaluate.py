@@ -10,8 +10,6 @@ from weir.cli.options import WholeRange
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import SettingsError
 
-__all__ = ["evaluate"]
-
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _COLUMNS = "text=text,label=label"

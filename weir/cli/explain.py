@@ -24,8 +24,6 @@ from weir.quality.explaining import Explanation, explained, flagged_verdicts, re
 from weir.quality.scoring import load_detectors
 from weir.settings import Settings, load_settings
 
-__all__ = ["explain"]
-
 
 @click.command()
 @click.argument("event")

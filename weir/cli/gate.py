@@ -7,8 +7,6 @@ from weir.cli.options import json_option
 from weir.cli.render.output import print_json
 from weir.cli.render.progress import progress_on_stderr
 
-__all__ = ["gate"]
-
 
 @click.command()
 @click.argument("version")

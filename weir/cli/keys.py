@@ -8,8 +8,6 @@ from weir.cli.render.output import print_json, print_result, print_rows
 from weir.home.access_log import log_access
 from weir.home.api_keys import create_key, list_keys, revoke_key
 
-__all__ = ["keys"]
-
 
 @click.group()
 def keys() -> None:

@@ -11,8 +11,6 @@ from weir.cli.render.output import print_result, print_rows
 from weir.cli.render.progress import progress_on_stderr
 from weir.home.access_log import log_access, user_name
 
-__all__ = ["labels"]
-
 
 @click.group()
 def labels() -> None:

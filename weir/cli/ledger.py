@@ -11,8 +11,6 @@ from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from weir.errors import StackError
 
-__all__ = ["ledger"]
-
 _POLL_SECONDS = 0.5
 _HEARTBEAT_TIMEOUT_SECONDS = 60.0
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from detectors.errors import DetectorError
 from weir.errors import WeirError
 
-__all__ = ["needing"]
-
 
 @contextlib.contextmanager
 def needing(command: str, extras: str) -> Iterator[None]:

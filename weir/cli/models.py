@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from stream.loop.training.manifest import VersionManifest
     from weir.settings import Settings
 
-__all__ = ["models"]
-
 _MIB = 1024 * 1024
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import click
 
-__all__ = ["FiniteRange", "WholeRange", "follow_option", "json_lines_option", "json_option", "since_option"]
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value per line.")
 follow_option = click.option(

@@ -26,8 +26,6 @@ from weir.home.compute import decided
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
 
-__all__ = ["replay_command"]
-
 #: By default, alerts on single events resolve after five minutes; a longer warm-up finds alerts that fire at the start.
 _TEXT_WARM_UP_SECONDS = 600.0
 _INTERRUPTED = 130

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from weir.operate.retraining_decisions import Approval
     from weir.settings import Settings
 
-__all__ = ["retraining"]
-
 _KEY = "WEIR_APPROVAL_KEY"
 
 

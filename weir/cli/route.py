@@ -11,8 +11,6 @@ from weir.cli.render.output import print_json, print_rows
 from weir.errors import NotFoundError
 from weir.home.access_log import log_access, user_name
 
-__all__ = ["route"]
-
 
 @click.group()
 def route() -> None:

@@ -21,8 +21,6 @@ from weir.home.compute import decided
 from weir.quality.scoring import BadLine, load_detectors, read_items, score_items
 from weir.settings import load_settings
 
-__all__ = ["score"]
-
 
 @click.command()
 @click.option("--detector", "names", multiple=True, metavar="NAME", help=f"One of {', '.join(TEXT)}; repeatable.")

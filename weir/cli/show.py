@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from weir.operate.request_text import RequestText
     from weir.settings import Settings
 
-__all__ = ["show"]
-
 #: Maximum number of drift alerts whose terms are computed; each needs up to 80 texts.
 _DRIFT_ALERTS = 3
 #: The name of this command in the access log.

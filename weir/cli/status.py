@@ -7,8 +7,6 @@ import click
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, screen
 
-__all__ = ["status"]
-
 
 @click.command()
 @json_option

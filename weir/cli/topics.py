@@ -7,8 +7,6 @@ import click
 from weir.cli.options import json_option
 from weir.cli.render.output import print_result, print_rows
 
-__all__ = ["topics"]
-
 
 @click.group(invoke_without_command=True)
 @json_option

@@ -11,8 +11,6 @@ from weir.cli.missing_extra import needing
 from weir.cli.options import FiniteRange, WholeRange
 from weir.cli.render.progress import progress_on_stderr
 
-__all__ = ["train_detector"]
-
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 

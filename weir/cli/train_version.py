@@ -12,8 +12,6 @@ from weir.cli.render.output import print_result
 from weir.cli.render.progress import progress_on_stderr
 from weir.home.ports import load_ports
 
-__all__ = ["train"]
-
 #: The states of a run that reached the gate's decision.
 _EVALUATED = ("blessed", "refused")
 

@@ -17,8 +17,6 @@ from weir.local.step_reporter import StepReporter
 if TYPE_CHECKING:
     from weir.settings import Settings
 
-__all__ = ["interrupt_on_signals", "print_addresses", "up"]
-
 
 @click.command()
 @click.option("--detach", "-d", is_flag=True, help="Return when the stack is ready; `weir down` stops it.")

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from stream.address import Address
     from stream.settings import KafkaSettings
 
-__all__ = ["why"]
-
 _BROKEN = 1
 
 

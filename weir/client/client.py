@@ -25,8 +25,6 @@ from weir.errors import StackError
 from weir.home.ports import load_ports
 from weir.settings import Loaded, Settings, load_settings
 
-__all__ = ["Client", "effective_kafka"]
-
 #: Number of alerts and retraining events whose last state is kept to drop duplicates.
 _REMEMBERED = 100_000
 ItemT = TypeVar("ItemT")

@@ -2,8 +2,6 @@
 
 import msgspec
 
-__all__ = ["Alert", "DataRange", "Retraining"]
-
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """The state of an alert; times are seconds since the epoch, UTC.

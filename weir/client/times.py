@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 from weir.errors import SettingsError
 
-__all__ = ["Since", "format_duration", "format_time", "parse_duration", "parse_since"]
-
 Since = timedelta | datetime | str | None
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -21,8 +21,6 @@ from weir.errors import SettingsError, WeirError
 if TYPE_CHECKING:
     from stream.runtime.app import BaseApp
 
-__all__ = ["COMPONENTS", "main"]
-
 _FAILED = 2
 
 

@@ -4,8 +4,6 @@ import json
 import logging
 import sys
 
-__all__ = ["JsonFormatter", "RepeatFilter", "log_to_stderr"]
-
 _REPEAT_SECONDS = 10.0
 
 

@@ -12,8 +12,6 @@ from http.client import HTTPConnection, HTTPException
 from serving.metrics_targets import MetricsTarget
 from stream.telemetry import Page
 
-__all__ = ["NodeMetrics"]
-
 _METRICS = "/metrics/"
 _SCRAPE_SECONDS = 5.0
 _JOB = "weir"

@@ -17,8 +17,6 @@ from weir.home.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
 
-__all__ = ["Process", "process_ports", "run_async", "running", "spool_root", "trace_settings"]
-
 _HEARTBEAT_SECONDS = 1.0
 _STALLED_SECONDS = 10.0
 _DETECTOR_COMPONENTS = {"score", "watch"}

@@ -29,8 +29,6 @@ from weir.operate.reviews import correction_of, publish_review, review_of
 from weir.operate.silences import silence, unsilence
 from weir.settings import Settings
 
-__all__ = ["ActionEndpoints"]
-
 
 class _Silence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alert_id: str

@@ -7,8 +7,6 @@ from weir.errors import StackError
 from weir.home.ports import load_ports, reachable
 from weir.settings import Settings
 
-__all__ = ["console_address", "console_link", "console_names", "console_port", "host_header", "in_url"]
-
 
 def console_port(settings: Settings) -> int:
     """Return the configured port, else the port in the stack's ports.json; raises StackError."""

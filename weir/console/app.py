@@ -27,8 +27,6 @@ from weir.home.access_log import user_name
 from weir.operate.trace_links import trace_template
 from weir.settings import Settings
 
-__all__ = ["VIEWS", "console_app"]
-
 #: Paths of the page's views; each returns the page, which reads its own address.
 VIEWS = (
     "live",

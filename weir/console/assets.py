@@ -20,8 +20,6 @@ import msgspec
 
 from weir.errors import StackError
 
-__all__ = ["Asset", "load_assets"]
-
 _LOG = logging.getLogger(__name__)
 _TYPES = {
     "css": "text/css",

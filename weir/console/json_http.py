@@ -10,8 +10,6 @@ from stream.errors import BrokerError
 from stream.wire.errors import StreamError
 from weir.errors import AccessDenied, NotFoundError, SettingsError, WeirError
 
-__all__ = ["BadRequest", "bad_parameter", "body_of", "error_response", "json_response", "query_of"]
-
 #: A correction and a comment at their limits, with room for the escapes of JSON.
 _BODY_BYTES = 256 * 1024
 #: Characters of an invalid parameter that its error contains.

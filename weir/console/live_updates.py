@@ -20,8 +20,6 @@ from stream.ledger.queries.request_pages import RequestRow
 from weir.console.json_http import json_response
 from weir.operate.status import HEARTBEAT_SECONDS, coverage_status
 
-__all__ = ["LiveEndpoint"]
-
 _EVERY_SECONDS = 0.5
 _COVERAGE_SECONDS = 5.0
 #: After this time without a change, a client gets an empty state: the page shows since when it has received nothing.

@@ -26,8 +26,6 @@ from weir.operate.status import coverage_status
 from weir.operate.thresholds import proposals
 from weir.settings import Settings
 
-__all__ = ["MapParameters", "QueryEndpoints"]
-
 _DAY_SECONDS = 86_400.0
 #: The end of the year 9999.
 _LAST_SECOND = 253_402_300_799

@@ -14,8 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from weir.console.sessions import SESSION_SECONDS, Sessions
 
-__all__ = ["RequestGuard"]
-
 #: No inline script or style, no other host, no frame.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self';"

@@ -17,8 +17,6 @@ from weir.console.sessions import Sessions, ensure_token
 from weir.errors import WeirError
 from weir.settings import Settings
 
-__all__ = ["Console", "served"]
-
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 5.0

@@ -15,8 +15,6 @@ from pathlib import Path
 from stream.files import FileLock, replace_file
 from weir.errors import StackError
 
-__all__ = ["SESSION_SECONDS", "Sessions", "ensure_token", "link_token", "token_path"]
-
 LINK_SECONDS = 86_400.0
 SESSION_SECONDS = 7 * 86_400
 _LINK, _SESSION = "link", "session"

@@ -8,8 +8,6 @@ import sys
 from stream.errors import BrokerError
 from weir.errors import NotFoundError, StackError, WeirError
 
-__all__ = ["output_of"]
-
 _SECONDS = 180.0
 #: The last line on standard error after an expected error; another line can be a part of a traceback, which can quote content.
 _MESSAGE = re.compile(r"weir (?P<kind>\w+): (?P<message>.+)")

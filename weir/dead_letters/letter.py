@@ -10,8 +10,6 @@ from stream.count_text import count_text
 from stream.dead_letters import HEADER_PREFIX, REPLAYED
 from weir.dead_letters.shown_headers import Header, escaped
 
-__all__ = ["DeadLetter", "ShownLetter", "letter_of", "missing_source", "replay_note_of"]
-
 #: Values that are shown as ids: a header of a damaged record may contain anything.
 _ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 _NUMBER = re.compile(rb"[0-9]{1,18}")

@@ -24,8 +24,6 @@ from stream.settings import KafkaSettings
 from weir.dead_letters.letter import DeadLetter, missing_source
 from weir.dead_letters.topic_reader import DeadLetterTopic
 
-__all__ = ["FAILED", "REPLAYED_NOW", "SKIPPED", "WOULD_REPLAY", "Outcome", "replay"]
-
 REPLAYED_NOW, WOULD_REPLAY, SKIPPED, FAILED = "replayed", "would replay", "skipped", "failed"
 _ATTEMPT = f"{HEADER_PREFIX}attempt"
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)

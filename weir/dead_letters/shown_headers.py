@@ -10,8 +10,6 @@ import msgspec
 from stream.contract.attributes import EVENT_HEADERS
 from stream.dead_letters import HEADER_PREFIX
 
-__all__ = ["Header", "escaped", "shown_headers"]
-
 #: Weir or a tracer writes these; the values of all other headers are content, also of attributes that another producer's CloudEvents have.
 NAMES = frozenset({*EVENT_HEADERS["properties"], "traceparent", "tracestate"})
 

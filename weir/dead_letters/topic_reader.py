@@ -16,8 +16,6 @@ from weir.dead_letters.letter import DeadLetter, ShownLetter, letter_of, missing
 from weir.dead_letters.shown_headers import escaped, shown_headers
 from weir.errors import NotFoundError
 
-__all__ = ["DeadLetterTopic"]
-
 
 class DeadLetterTopic:
     """The dead letters of a stack.

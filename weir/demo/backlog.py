@@ -14,17 +14,6 @@ from stream.ledger.lag import consumer_lag, groups_of
 from stream.settings import KafkaSettings
 from weir.client.times import format_duration
 
-__all__ = [
-    "LIMIT_SECONDS",
-    "LONGEST_SECONDS",
-    "Backlog",
-    "BacklogView",
-    "Deadline",
-    "Position",
-    "follow_backlog",
-    "score_position",
-]
-
 #: The demo's time limits: without the time in which the score stage reads a backlog, and including that time.
 LIMIT_SECONDS = 240.0
 LONGEST_SECONDS = 1_200.0

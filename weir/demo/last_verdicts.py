@@ -8,8 +8,6 @@ from stream.errors import StreamError
 from stream.ledger.queries.request_story import RequestStory
 from weir.operate.request_story import shown
 
-__all__ = ["LIMIT_SECONDS", "last_verdicts"]
-
 LIMIT_SECONDS = 30.0
 _POLL_SECONDS = 0.5
 

@@ -24,8 +24,6 @@ from weir.home.api_keys import create_key
 from weir.operate.retraining_decisions import Decider, decide
 from weir.operate.routes import start
 
-__all__ = ["LIMIT_SECONDS", "Loop"]
-
 #: Time limit from the approval to the promotion, and from the start of the bad version to its rollback.
 LIMIT_SECONDS = 480.0
 _PAUSE_SECONDS = 0.2

@@ -3,8 +3,6 @@
 import tomllib
 from importlib.resources import files
 
-__all__ = ["BETTER", "INJECTION", "NEW_TOPIC", "ORDINARY", "PERSONAL", "TOXIC"]
-
 _PROMPTS = tomllib.loads((files("weir.demo") / "prompts.toml").read_text(encoding="utf-8"))
 ORDINARY: list[str] = _PROMPTS["ordinary"]
 PERSONAL: list[str] = _PROMPTS["personal"]

@@ -8,8 +8,6 @@ import msgspec
 from stream.wire import AlertRecord, RetrainingRecord, Verdict
 from weir.operate.retraining import RetrainingHistory
 
-__all__ = ["EXPECTED", "LOOP_EXPECTED", "DemoResults"]
-
 #: The alerts and the retraining event that the demo needs to succeed.
 EXPECTED = ("pii", "toxicity", "drift", "retraining")
 #: The decisions of the closed loop that it also needs, if the loop is part of it.

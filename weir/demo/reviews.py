@@ -12,8 +12,6 @@ from weir.demo.prompts import BETTER, NEW_TOPIC
 from weir.demo.traffic import Answer, Traffic
 from weir.errors import StackError
 
-__all__ = ["Reviews", "delivered"]
-
 _OK = 200
 _LIMIT_SECONDS = 60.0
 #: The broker's clock may differ from that of the demo.

@@ -38,8 +38,6 @@ from weir.errors import StackError
 from weir.home.api_keys import create_key
 from weir.settings import Loaded, Settings
 
-__all__ = ["Outcome", "run_demo"]
-
 _KEYS = 4
 _SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _STATE_STYLE = {

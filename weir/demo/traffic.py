@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 import httpx
 import msgspec
 
-__all__ = ["Answer", "Traffic"]
-
 _CONCURRENCY = 6
 _MAX_TOKENS = 16
 _TIMEOUT_SECONDS = 120.0

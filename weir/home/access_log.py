@@ -8,8 +8,6 @@ from pathlib import Path
 
 from weir.errors import WeirError
 
-__all__ = ["log_access", "user_name"]
-
 
 def user_name() -> str:
     """Return the name of the user that runs this process, or the uid if the user has no name."""

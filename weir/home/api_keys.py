@@ -21,18 +21,6 @@ from stream.files import FileLock, replace_file
 from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
 
-__all__ = [
-    "check_tenant",
-    "create_key",
-    "ensure_first_key",
-    "ensure_own_key",
-    "first_key_path",
-    "list_keys",
-    "own_key_path",
-    "revoke_key",
-    "valid_key",
-]
-
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -14,8 +14,6 @@ from stream.files import replace_file
 from weir.errors import SettingsError
 from weir.settings import Settings
 
-__all__ = ["compute_path", "decided", "save_decision"]
-
 
 def compute_path(home: Path) -> Path:
     """Return the file with the decision of the deployment in `home`."""

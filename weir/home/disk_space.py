@@ -3,8 +3,6 @@
 import shutil
 from pathlib import Path
 
-__all__ = ["FULL_BYTES", "GIB", "MIB", "NEEDED_BYTES", "free_bytes"]
-
 MIB, GIB = 1024**2, 1024**3
 #: Space that a new stack needs for Kafka, model files, traces and datasets.
 NEEDED_BYTES = 4 * GIB

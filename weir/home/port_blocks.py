@@ -12,8 +12,6 @@ from pathlib import Path
 from stream.files import FileLock
 from weir.errors import StackError
 
-__all__ = ["BLOCK_WIDTH", "FIRST_PORT", "blocks_directory", "claim_block"]
-
 #: Below the kernel's ports for outgoing connections (32768 and up on Linux), above those of Ray's default workers (10002 to 19999).
 FIRST_PORT, _LAST_PORT = 20_000, 32_543
 BLOCK_WIDTH = 256

@@ -14,17 +14,6 @@ from stream.files import replace_file
 from weir.errors import StackError
 from weir.home.port_blocks import claim_block
 
-__all__ = [
-    "PORT_NAMES",
-    "choose_ports",
-    "ensure_ports",
-    "listen_error",
-    "load_ports",
-    "no_proxy",
-    "ports_path",
-    "reachable",
-]
-
 #: Ports of the broker, MLflow, the console, and the metrics of each component; Ray has more (RayLayout.port_names).
 PORT_NAMES = (
     "broker",

@@ -16,8 +16,6 @@ from weir.local.broker.launch import BrokerPlan, broker_command, check_login
 from weir.local.plan import Component, Plan
 from weir.settings import MetricsSection, Settings
 
-__all__ = ["TOPICS", "build_plan", "prepare_broker"]
-
 #: The step of a start that creates the topics, after the broker and before the components that use topics.
 TOPICS = "topics"
 _BROKER = "broker"

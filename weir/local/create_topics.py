@@ -14,8 +14,6 @@ from weir.local.broker.launch import retention_bytes
 from weir.local.plan import Plan, topics_pending
 from weir.settings import Settings
 
-__all__ = ["ensure_topics", "retry_pending", "topics_on"]
-
 
 def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> tuple[list[str], str]:
     """Create the topics that Kafka at `bootstrap` lacks; on a local broker, also change the retention of the others.

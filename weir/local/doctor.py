@@ -24,8 +24,6 @@ from weir.local.stack_state import load_components, supervisor_runs
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
 
-__all__ = ["Check", "diagnose"]
-
 _MEMORY_GIB, _OPEN_FILES = 5, 4096
 _PYTHON = (3, 11)
 #: Package: the extra of weir-llm that installs it.

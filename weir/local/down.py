@@ -16,8 +16,6 @@ from weir.local.stack_state import SupervisorRecord, delete_state, load_componen
 from weir.local.step_reporter import StepReporter
 from weir.local.supervisord.rpc_client import Supervisord, connect
 
-__all__ = ["clear_leftovers", "take_down"]
-
 _SHUTDOWN_SECONDS = 45.0
 _EXTRA_SECONDS = 10.0  # for an end by SIGKILL, on a busy machine
 _POLL_SECONDS = 0.05

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from weir.local.plan import log_path
 
-__all__ = ["ExitLog", "LogTail", "log_excerpt"]
-
 _EXCERPT_LINES = 12
 _EXITED = re.compile(r" exited: (?P<name>\S+) \((?P<reason>.*?)(?:; (?:not )?expected)?\)$")
 

@@ -8,8 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["environment", "main"]
-
 
 def environment() -> dict[str, str]:
     """Return the environment variables of MLflow; its database and artifacts are in the current folder.

@@ -8,18 +8,6 @@ import msgspec
 from stream.files import replace_file
 from weir.errors import StackError
 
-__all__ = [
-    "WATCHER",
-    "Component",
-    "Plan",
-    "load_plan",
-    "log_path",
-    "plan_path",
-    "save_plan",
-    "state_dir",
-    "topics_pending",
-]
-
 #: The program of supervisord that checks the components' health.
 WATCHER = "watcher"
 

@@ -23,20 +23,6 @@ from weir.home.ports import PORT_NAMES, ensure_ports, listen_error
 from weir.local.processes import HOME_MARK
 from weir.settings import Settings
 
-__all__ = [
-    "check_environment",
-    "check_http_port",
-    "create_home",
-    "ensure_model",
-    "ensure_models",
-    "environment_problem",
-    "http_port_problem",
-    "lock_path",
-    "stack_lock",
-    "stack_ports",
-]
-
-
 #: A character that the commands that Ray gives to a shell need in quotes; Ray writes the path of its programs without quotes.
 _NEEDS_QUOTES = re.compile(r"[^\w@%+=:,./~-]")
 

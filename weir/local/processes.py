@@ -12,8 +12,6 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["COMPONENT_MARK", "HOME_MARK", "end_owned_processes", "end_processes", "owned_processes"]
-
 #: Environment variables of every process that supervisord starts: the stack's home, and the component.
 HOME_MARK, COMPONENT_MARK = "_WEIR_STACK_HOME", "_WEIR_STACK_COMPONENT"
 _KILL_SECONDS = 5

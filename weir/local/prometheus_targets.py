@@ -7,8 +7,6 @@ from serving.metrics_targets import MetricsTarget, list_targets
 from stream.files import replace_file
 from weir.local.plan import Plan
 
-__all__ = ["stack_targets", "write_prometheus_targets"]
-
 
 def stack_targets(home: Path, plan: Plan) -> list[MetricsTarget]:
     """Return the metrics addresses of the components, and of the gateways and replicas that registered an address."""

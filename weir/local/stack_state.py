@@ -8,17 +8,6 @@ from serving.process_identity import is_running, process_identity
 from stream.files import replace_file
 from weir.local.plan import state_dir
 
-__all__ = [
-    "ComponentState",
-    "SupervisorRecord",
-    "delete_state",
-    "load_components",
-    "load_supervisor",
-    "save_components",
-    "save_supervisor",
-    "supervisor_runs",
-]
-
 
 class ComponentState(msgspec.Struct, frozen=True, kw_only=True):
     """State of a component at the watcher's last check; `running` is checked again when the file is read.

@@ -14,8 +14,6 @@ from weir.local.plan import Component, Plan
 from weir.local.step_reporter import StepReporter
 from weir.local.supervisord.rpc_client import ProcessInfo, Supervisord
 
-__all__ = ["ComponentStarter"]
-
 _POLL_SECONDS = 0.25
 _STARTS_BEFORE_FAILURE = 3
 _STARTS_AT_ONCE = 3

@@ -8,8 +8,6 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-__all__ = ["StepReporter"]
-
 _LINE_SECONDS = 10.0
 
 

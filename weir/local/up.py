@@ -25,8 +25,6 @@ from weir.local.supervisord.start_supervisord import start_supervisord
 from weir.settings import Loaded, Settings
 from weir.settings.detector_options import check_detector_options
 
-__all__ = ["bring_up", "follow_log", "unhealthy_components"]
-
 _ALREADY_UP_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 _LOG_POLL_SECONDS = 0.5

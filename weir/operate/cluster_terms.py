@@ -14,8 +14,6 @@ from stream.settings import KafkaSettings
 from stream.stages.score.event_features import PROMPT, TOOL_RESULT, turn_texts
 from weir.operate.request_text import RequestText, read_texts
 
-__all__ = ["DRIFT", "ClusterTerms", "Term", "cluster_terms", "evidence_text", "texts_of", "typical_terms"]
-
 DRIFT = "drift"
 #: Number of earlier requests to compare with the evidence, and of the tenant's requests to search for the same model.
 _REFERENCE_TEXTS = 60

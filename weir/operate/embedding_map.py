@@ -26,17 +26,6 @@ from stream.stages.watch.buckets import observation_of
 from stream.wire import Signal, partition_for, readable, side_and_part, stream_key
 from weir.operate.cluster_terms import DRIFT, Term, texts_of, typical_terms
 
-__all__ = [
-    "ClusterText",
-    "EmbeddingMap",
-    "Example",
-    "MapCluster",
-    "MapPoints",
-    "MapQuery",
-    "cluster_texts",
-    "embedding_map",
-]
-
 #: Maximum number of records to read for the reference, and for the recent events.
 _SCANNED = 20_000
 #: Maximum number of points of each set: evenly spaced events of a larger reference, and the newest recent events.

@@ -11,8 +11,6 @@ from serving.engine.protocol import Engine, Sampling, joined
 from stream.loop.gate.cases import template_error
 from stream.loop.sequential import Arm
 
-__all__ = ["EngineArms", "Messages", "ServedFile"]
-
 Messages = list[dict[str, str]]
 _LONGEST_PROMPT = 1024
 

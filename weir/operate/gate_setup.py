@@ -18,8 +18,6 @@ from weir.operate.routes import routes
 from weir.operate.trainer_setup import served_base
 from weir.settings import Settings
 
-__all__ = ["gate_version"]
-
 
 def gate_version(
     settings: Settings, version: str, champion: str | None, progress: Callable[[str, float], None]

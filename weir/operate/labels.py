@@ -26,8 +26,6 @@ from stream.wire.ids import label_event_id
 from weir.errors import SettingsError
 from weir.home.api_keys import check_tenant, list_keys
 
-__all__ = ["check_tenant_known", "import_labels", "read_labels"]
-
 _SOURCE = "weir/labels"
 _NUMBERS = ("value", "at")
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

@@ -5,8 +5,6 @@ import os
 from weir.home.ports import no_proxy
 from weir.settings import Settings
 
-__all__ = ["use_mlflow"]
-
 
 def use_mlflow(settings: Settings, ports: dict[str, int]) -> str:
     """Return the address of the MLflow server, or "" without one, and set it for the processes that this process starts."""

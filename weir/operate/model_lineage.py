@@ -13,8 +13,6 @@ from stream.loop.lineage.facts import DatasetFacts, Facts
 from stream.settings import KafkaSettings
 from stream.wire import ModelRecord, conversation_key
 
-__all__ = ["SubjectVersion", "SubjectVersions", "dataset_facts", "versions_of_subject"]
-
 _SPLITS = ("train", "eval")
 
 

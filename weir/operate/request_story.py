@@ -13,9 +13,6 @@ from weir.errors import NotFoundError, WeirError
 from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
 
-__all__ = ["Shown", "read_conversation", "read_story", "shown"]
-
-
 #: Tenants that an error names.
 _NAMED_TENANTS = 20
 

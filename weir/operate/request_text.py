@@ -12,8 +12,6 @@ from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.ledger.queries.request_story import RequestStory
 from stream.wire import Choice, CorrectionRecord, Message, RequestRecord, ResponseRecord, Verdict, text_at
 
-__all__ = ["Quote", "RequestText", "quotes_of", "read_text", "read_texts"]
-
 _CONTEXT = "/context/"
 
 

@@ -11,8 +11,6 @@ import msgspec
 from stream.wire import RetrainingRecord
 from weir.client import Retraining
 
-__all__ = ["RetrainingEntry", "RetrainingHistory"]
-
 EventT = TypeVar("EventT", Retraining, RetrainingRecord)
 
 

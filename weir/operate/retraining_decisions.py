@@ -27,8 +27,6 @@ from stream.wire import (
 from weir.errors import AccessDenied, NotFoundError, SettingsError
 from weir.home.access_log import log_access
 
-__all__ = ["Approval", "Decider", "decide", "possible_decisions", "publish_record", "records_of", "resume"]
-
 Approval = Literal["approved", "rejected"]
 _REASON_CHARACTERS = 500
 #: A request can be approved, and an approval can be withdrawn, until work on the request begins. Then only a rejection is possible.

@@ -19,8 +19,6 @@ from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, CorrectionRecord, Event, Feedback, canonical_time, inference_key, partition_for
 from weir.errors import NotFoundError, SettingsError
 
-__all__ = ["correction_of", "publish_review", "review_of"]
-
 _SOURCE = "weir/console"
 
 

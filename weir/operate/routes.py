@@ -19,8 +19,6 @@ from weir.errors import NotFoundError, SettingsError
 from weir.home.api_keys import check_tenant
 from weir.operate.retraining_decisions import publish_record
 
-__all__ = ["pin", "roll_back", "rollback_version", "routes", "start"]
-
 
 def routes(home: Path, *, tenant: str = "", model: str = "") -> list[RouteRecord]:
     """Return the routes in force, those of `tenant` and `model` if given; raises StreamError if a file is damaged."""

@@ -19,8 +19,6 @@ from stream.wire import AlertRecord, Event, SilenceRecord, canonical_time, forma
 from weir.client import parse_duration
 from weir.errors import NotFoundError, SettingsError
 
-__all__ = ["SILENCE_SOURCE", "list_silences", "silence", "unsilence"]
-
 SILENCE_SOURCE = "weir/cli"
 _REASON_CHARACTERS = 500
 _SILENCE_PREFIX = "si_"

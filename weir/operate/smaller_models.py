@@ -19,8 +19,6 @@ from weir.home.ports import load_ports, ports_path
 from weir.operate.trainer_setup import served_base, trainer_setup
 from weir.settings import Settings
 
-__all__ = ["distillation", "parent_of", "publish_manifest"]
-
 _ATTEMPTS = 2
 #: Rank, passages of a batch and tokens of a passage in the distillation; the logits of a batch have 126 MB (vocabulary of 49,000).
 _RANK, _BATCH, _TOKENS = 32, 4, 160

@@ -29,18 +29,6 @@ from weir.local.plan import plan_path
 from weir.local.stack_state import ComponentState, load_components, supervisor_runs
 from weir.settings import Settings
 
-__all__ = [
-    "HEARTBEAT_SECONDS",
-    "CaptureStatus",
-    "ComponentStatus",
-    "CoverageStatus",
-    "PairCount",
-    "ServedModelStatus",
-    "Status",
-    "coverage_status",
-    "gather_status",
-]
-
 #: If the ledger has sent no heartbeat for this time, it does not run or is stuck.
 HEARTBEAT_SECONDS = 15.0
 _STOPPED = "no component runs; start the stack with `weir up`. Lag and coverage are from the ledger's last heartbeat"

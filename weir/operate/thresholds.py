@@ -22,8 +22,6 @@ from stream.settings import tenant_settings
 from weir.errors import SettingsError
 from weir.settings import Loaded, Settings, key_of
 
-__all__ = ["proposals", "threshold_of", "write_threshold"]
-
 
 def proposals(
     settings: Settings, *, tenant: str = "", detector: str = "", target: float, since: float = 0.0

@@ -4,8 +4,6 @@ from weir.errors import StackError
 from weir.local.plan import load_plan
 from weir.settings import Settings
 
-__all__ = ["trace_page", "trace_template"]
-
 _TRACE_ID = "{trace_id}"
 
 

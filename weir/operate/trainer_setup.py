@@ -13,8 +13,6 @@ from weir.local.preflight import ensure_model
 from weir.operate.mlflow_address import use_mlflow
 from weir.settings import Settings
 
-__all__ = ["served_base", "trainer_setup"]
-
 #: `weir` of this environment, even if the script is not on PATH.
 _WEIR = [sys.executable, "-c", "from weir.cli import main; main()"]
 

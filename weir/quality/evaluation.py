@@ -21,8 +21,6 @@ from detectors.registry import STREAM, TEXT, create
 from detectors.train.mixes import load_examples
 from weir.quality.scoring import load_detectors
 
-__all__ = ["EvaluationOptions", "EvaluationReport", "run_evaluation"]
-
 #: The detector that is measured on texts with marked spans.
 SPANS_DETECTOR = "pii"
 

@@ -17,8 +17,6 @@ from stream.wire import Verdict
 from weir.errors import NotFoundError
 from weir.operate.request_text import RequestText
 
-__all__ = ["Explanation", "FlaggedVerdict", "Weight", "explained", "flagged_verdicts", "request_of"]
-
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
     """Weight of one word, in log-odds; a positive weight raises the score.

@@ -29,8 +29,6 @@ from weir.operate.engine_arm import Messages, ServedFile
 from weir.operate.smaller_models import parent_of
 from weir.settings import Settings
 
-__all__ = ["ModelMeasures", "compare_models", "table"]
-
 _PASSAGE_TOKENS = 256
 _ANSWER_TOKENS = 64
 _AT_ONCE = (1, 8)

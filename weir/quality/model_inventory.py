@@ -15,8 +15,6 @@ from serving.engine.model_files import read_manifest
 from serving.settings import ModelSettings
 from stream.files import file_digest
 
-__all__ = ["InstalledModel", "inventory"]
-
 _BLOCK = 1024 * 1024
 #: Distribution → (import package, what the detectors use it for).
 _DETECTOR_WHEELS = {

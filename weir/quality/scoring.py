@@ -11,8 +11,6 @@ from detectors.base import Score, Span, TextDetector, Turn
 from detectors.normalise.unicode import without_surrogates
 from detectors.registry import create_text
 
-__all__ = ["BadLine", "Item", "load_detectors", "read_items", "score_items"]
-
 _BATCH = 32
 #: Digits of the largest line number; a longer id, such as a time in milliseconds, is not a line number.
 _LINE_DIGITS = 12

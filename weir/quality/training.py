@@ -23,8 +23,6 @@ from detectors.train.trainers import Log, Trainer, find_trainer
 from weir.quality.evaluation import EvaluationOptions, run_evaluation
 from weir.quality.scoring import load_detectors
 
-__all__ = ["CARD", "TrainingOptions", "train"]
-
 RECORD, FIGURES, CARD = "run.json", "figures.json", "MODEL_CARD.md"
 
 

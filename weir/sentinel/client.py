@@ -21,8 +21,6 @@ from weir.home.ports import reachable
 from weir.sentinel.pairs import PromptOfPair
 from weir.sentinel.prompts import PROMPTS, SentinelPrompt
 
-__all__ = ["SentinelClient", "endpoint"]
-
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 120.0
 _ANSWERED, _REFUSED = "answered", "refused"

@@ -8,8 +8,6 @@ import msgspec
 
 from detectors.streams.paired_prompts import COMPARED, REFERENCE, PairedPrompt
 
-__all__ = ["PAIRS", "PAIRS_VERSION", "PromptOfPair"]
-
 PAIRS_VERSION = "1"
 
 #: Identity group, reference term and compared term.

@@ -6,8 +6,6 @@ model changes at least one answer.
 
 import msgspec
 
-__all__ = ["PROMPTS", "VERSION", "SentinelPrompt"]
-
 VERSION = "1"
 
 

@@ -16,8 +16,6 @@ from weir.errors import SettingsError
 from weir.settings import Loaded, Settings, as_written, key_of
 from weir.settings.settings import TenantTable
 
-__all__ = ["check_detector_options"]
-
 
 def check_detector_options(loaded: Loaded) -> None:
     """Check the options of detectors, of their variants for replays, and of each tenant, and the tenants' ``alerts.threshold``.

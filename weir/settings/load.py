@@ -28,8 +28,6 @@ from weir.errors import SettingsError
 from weir.settings.secret_files import PREFIX, SUFFIX, files_of, read_files
 from weir.settings.settings import Settings, TenantTable
 
-__all__ = ["Loaded", "as_written", "home_folder", "key_of", "load_settings"]
-
 #: Sections whose keys are names that users choose.
 _NAMED = ("models", "tenants")
 _MASK = "********"

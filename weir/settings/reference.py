@@ -14,8 +14,6 @@ from detectors.base import Detector
 from weir.settings import Settings
 from weir.settings.settings import TenantTable
 
-__all__ = ["reference"]
-
 _HEAD = """\
 # Configuration
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from weir.errors import SettingsError
 
-__all__ = ["PREFIX", "SUFFIX", "files_of", "read_files"]
-
 #: Prefix of the environment variables that set a key.
 PREFIX = "WEIR_"
 #: No settings key ends with this suffix.

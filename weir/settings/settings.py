@@ -29,16 +29,6 @@ from stream.settings import (
 from stream.wire import OWN_TENANT
 from weir.settings.secret_files import PREFIX, SUFFIX, read_files
 
-__all__ = [
-    "ConsoleSection",
-    "MetricsSection",
-    "MlflowSection",
-    "SentinelSection",
-    "Settings",
-    "TenantTable",
-    "TraceSection",
-]
-
 
 class TenantTable(TenantSettings):
     """``[tenants."name or pattern"]``: settings of the stages and the loop, and of the guard and `consistency`, which only serving reads."""

@@ -13,8 +13,6 @@ from detectors.evaluate.cases import with_question
 from detectors.evaluate.labelled import Case
 from detectors.models.language_model import group_of
 
-__all__ = ["pairs", "sentences", "shortened"]
-
 #: Languages that the model does not support (Ancient Greek, Luganda, Ligurian, Tigrinya, Tswana), and ``xx``, whose
 #: sentences are copies.
 _LEFT_OUT = frozenset({"grc", "lg", "lij", "ti", "tn", "xx"})

@@ -14,16 +14,6 @@ from detectors.evaluate.cases.languages import pairs
 from detectors.evaluate.labelled import Case, LabelledSet
 from detectors.toml_files import read_toml
 
-__all__ = [
-    "groundedness_cases",
-    "identity_cases",
-    "leak_cases",
-    "read_identities",
-    "refusal_cases",
-    "repetition_cases",
-    "synthetic_sets",
-]
-
 LANGUAGE_PAIRS = 1000
 
 

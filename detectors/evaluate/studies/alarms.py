@@ -9,18 +9,6 @@ import numpy as np
 from detectors.base import Observation, StreamDetector
 from detectors.evaluate.studies.context import Row
 
-__all__ = [
-    "AFTER",
-    "BEFORE",
-    "censored_delay_row",
-    "cut_run_length_row",
-    "delay_row",
-    "embedded",
-    "events_per_alarm",
-    "first_alarm",
-    "run_length_row",
-]
-
 #: Numbers of events before and after a change, for censored delays.
 BEFORE, AFTER = 300, 600
 

@@ -12,8 +12,6 @@ from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.registry import create_stream
 from detectors.streams.tool_mix import tool_features
 
-__all__ = ["anomaly", "tool_mix"]
-
 KindT = TypeVar("KindT")
 #: Number of events after a change, alarm budget, and events of the reference.
 AFTER_CHANGE, LIMIT, REFERENCE = 400, 1000, 100

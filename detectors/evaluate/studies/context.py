@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 from detectors.evaluate.progress import Progress
 
-__all__ = ["Row", "StudyContext"]
-
 #: A table row: ``detector``, ``data`` (description of the stream or texts, and the change), ``runs``, and metrics.
 Row = dict[str, Any]
 

@@ -21,8 +21,6 @@ from detectors.evaluate.studies.in_control import IdScheme, OpenConversations, k
 from detectors.models.embedding import Embedder, pack
 from detectors.registry import create_stream
 
-__all__ = ["CLIENTS", "Client", "Text", "Trial", "conversation_ids", "first_alarm_of"]
-
 LIMIT = 1000
 #: Number of texts per intent or task.
 TEXTS = 20

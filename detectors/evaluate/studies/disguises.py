@@ -11,8 +11,6 @@ from detectors.evaluate.readers import presidio
 from detectors.evaluate.scoring import load_text, score_texts
 from detectors.evaluate.studies.context import Row, StudyContext
 
-__all__ = ["BY_CHARACTER", "CODES", "disguised_pii"]
-
 TEXTS = 500
 CYRILLIC = str.maketrans("aeopcyxi", "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456")
 LEET = str.maketrans("aeios", "43105")

@@ -10,8 +10,6 @@ from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.embedding import Embedder, pack
 from detectors.registry import create_stream
 
-__all__ = ["domain_switch"]
-
 LIMIT, REFERENCE = 1000, 40
 CONFIG = {"alarm_every_events": LIMIT, "reference_events": REFERENCE}
 PROSE = {"writing", "roleplay", "humanities", "stem", "extraction"}

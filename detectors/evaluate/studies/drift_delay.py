@@ -33,8 +33,6 @@ from detectors.models.embedding import Embedder, pack, unpack
 from detectors.registry import create_stream
 from detectors.streams.river_monitor import make_river
 
-__all__ = ["CHANGES", "drift_delay"]
-
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
 

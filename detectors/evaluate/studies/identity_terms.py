@@ -11,8 +11,6 @@ from detectors.evaluate.scoring import load_text, score_texts
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.multitask import TASKS
 
-__all__ = ["bias_of", "identity_bias"]
-
 
 def bias_of(name: str, detector: TextDetector[Any]) -> list[Row]:
     """Return for each term its mean score minus the mean score of all terms, and the largest difference of two terms.

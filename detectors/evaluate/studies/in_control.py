@@ -10,21 +10,6 @@ from numpy.typing import NDArray
 
 from detectors.streams.monitor import DAY_SECONDS, Feature
 
-__all__ = [
-    "FEATURES",
-    "SCORES",
-    "STREAMS",
-    "ConversationStream",
-    "Exchangeable",
-    "IdScheme",
-    "OpenConversations",
-    "SharedId",
-    "key_each",
-    "no_id",
-    "one_id",
-    "one_key",
-]
-
 Floats = NDArray[np.float64]
 
 #: The features of the drift detector with default settings: distance, clusters and two numeric features. The witness score is

@@ -9,8 +9,6 @@ from detectors.evaluate.progress import tracked
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.language_model import LanguageModel, group_of
 
-__all__ = ["language_identification"]
-
 LENGTHS = (10, 20, 40, 80, 1000)
 
 

@@ -18,8 +18,6 @@ from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.streams.bias import BiasConfig, BiasDetector
 from detectors.streams.paired_prompts import COMPARED, REFERENCE, PairedPrompt
 
-__all__ = ["paired_answers"]
-
 LIMIT = 1000
 COMPARISONS, TASKS = 8, 14
 #: Length at which a run ends: without bias in multiples of N answers, with bias in pairs of the biased comparison.

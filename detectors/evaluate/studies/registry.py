@@ -22,8 +22,6 @@ from detectors.evaluate.studies.run_length import run_length_rows
 from detectors.evaluate.studies.sentinel import sentinel
 from detectors.registry import STREAM
 
-__all__ = ["STUDIES", "Study", "find_study"]
-
 
 class Study(NamedTuple):
     """A study: its detector, a description of its subject, and the function that returns its table rows."""

@@ -19,8 +19,6 @@ from detectors.streams.monitor import Budget, Monitor
 from detectors.streams.recent import MEMORY
 from detectors.streams.sequential_tests import FEW, LEAST, LENIENT, MOST, ODDS, OVERSHOOT
 
-__all__ = ["REFERENCE", "BatchMonitor", "run_length_rows", "run_lengths"]
-
 Floats = NDArray[np.float64]
 
 _RAISED = np.array(ODDS)[None, :, None]

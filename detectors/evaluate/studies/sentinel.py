@@ -15,8 +15,6 @@ from detectors.evaluate.studies.alarms import cut_run_length_row, delay_row, fir
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.streams.sentinel import SentinelConfig, SentinelDetector
 
-__all__ = ["sentinel"]
-
 LIMIT = 1000
 PROMPTS = 8
 DIMENSIONS = 96

@@ -8,8 +8,6 @@ import msgspec
 from stream.wire import OWN_TENANT, AlertRecord, stream_key
 from stream.wire.ids import alert_id
 
-__all__ = ["Condition", "counted", "own_alert_id", "revised"]
-
 _NAMED = 3
 
 

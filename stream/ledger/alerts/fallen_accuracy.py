@@ -9,8 +9,6 @@ from stream.ledger.alerts.condition import revised
 from stream.runbook import ACCURACY, runbook_line
 from stream.wire import AlertRecord
 
-__all__ = ["decide_accuracy"]
-
 _UPDATE_SECONDS = 10.0
 _RESOLVE_SECONDS = 3600.0
 #: Tenant and model.

@@ -4,8 +4,6 @@ import msgspec
 
 from stream.ledger.alerts.condition import Condition
 
-__all__ = ["ALERT_SHARE", "CLEAR_SHARE", "FullSpool", "full_spool"]
-
 ALERT_SHARE = 0.8
 CLEAR_SHARE = 0.6
 

@@ -16,8 +16,6 @@ from stream.ledger.alerts.condition import Condition, counted
 from stream.ledger.coverage import EVIDENCE
 from stream.ledger.schema import select
 
-__all__ = ["GapEpisode", "lost_records", "next_gap_episode"]
-
 
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
     """One episode: `records` is its number of gap records, and `lost` is the sum of their counts of lost records.

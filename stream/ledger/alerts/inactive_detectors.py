@@ -15,8 +15,6 @@ from stream.runbook import DETECTOR_PREFIX, SILENCE
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord
 
-__all__ = ["ALL", "inactive_alert_id", "inactive_detectors"]
-
 #: Feature of the alert about all detectors, instead of a detector's name.
 ALL = "*"
 #: A detector without expected verdicts for this time, while others answer, has been disabled.

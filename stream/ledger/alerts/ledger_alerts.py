@@ -22,8 +22,6 @@ from stream.runbook import runbook_line
 from stream.settings import LedgerSettings
 from stream.wire import OWN_TENANT, AlertRecord
 
-__all__ = ["decide"]
-
 _UPDATE_SECONDS = 10.0
 #: Factor of growth of the statistic at which a firing alert is published again.
 _GROWN = 2.0

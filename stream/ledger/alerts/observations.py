@@ -7,8 +7,6 @@ from stream.ledger.alerts.gaps import GapEpisode
 from stream.ledger.coverage import MissingVerdicts
 from stream.ledger.detector_health import Unanswered
 
-__all__ = ["Observation"]
-
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the log; `log_time` is the newest time of any source's tick, in seconds since the epoch.

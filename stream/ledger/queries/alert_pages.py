@@ -12,21 +12,6 @@ from stream.ledger.schema import select
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, RetrainingRecord
 
-__all__ = [
-    "AlertChange",
-    "AlertPage",
-    "AlertQuery",
-    "AlertRow",
-    "RetrainingPage",
-    "alert_changes",
-    "alert_of",
-    "alert_page",
-    "alert_row",
-    "changed_since",
-    "firing_counts",
-    "retraining_page",
-]
-
 _ALERT = msgspec.json.Decoder(AlertRecord)
 _RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 _CHANGES = 500

@@ -17,8 +17,6 @@ from stream.ledger.queries.reviews import Review, review_count, reviews_of
 from stream.ledger.window_history import Series, StreamName, WindowStream
 from stream.wire import AlertRecord, RetrainingRecord, side_and_part
 
-__all__ = ["AlertStory", "LedgerPages", "LiveUpdate"]
-
 _CHANGED_ALERTS = 100
 _RATE_SECONDS = 60
 _AROUND_SECONDS = 3600.0

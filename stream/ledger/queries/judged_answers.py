@@ -8,8 +8,6 @@ import msgspec
 
 from stream.ledger.accuracy import JudgedAnswer
 
-__all__ = ["AccuracyHour", "JudgedAnswers", "accuracy_hours", "judged_answers", "unjoined_count"]
-
 _HOUR_SECONDS = 3600
 
 

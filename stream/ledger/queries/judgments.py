@@ -8,8 +8,6 @@ import msgspec
 
 from stream.ledger.schema import select
 
-__all__ = ["CorrectionNote", "Judgments", "judgments_of"]
-
 
 class CorrectionNote(msgspec.Struct, frozen=True, kw_only=True):
     """A correction: whether it has a better answer or a comment; the text is only in the log."""

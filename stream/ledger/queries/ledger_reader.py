@@ -23,8 +23,6 @@ from stream.ledger.queries.reviews import DetectorPrecision, ReviewedAlert, dete
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
 
-__all__ = ["LedgerReader"]
-
 
 class LedgerReader:
     """Reads the files in `directory`, ``$WEIR_HOME/ledger``."""

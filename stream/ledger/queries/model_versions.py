@@ -6,8 +6,6 @@ import msgspec
 
 from stream.wire import RetrainingRecord
 
-__all__ = ["ModelVersion", "model_versions"]
-
 
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A version with the newest state of a retraining event that names it, at `at` (seconds since the epoch)."""

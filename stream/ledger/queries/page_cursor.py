@@ -6,8 +6,6 @@ Several rows can have the same time, so a cursor that contains only the time wou
 import math
 from typing import NamedTuple
 
-__all__ = ["NEWEST", "Cursor"]
-
 
 class Cursor(NamedTuple):
     """The position of a row, after which the next page begins. As text: ``TIME/ID``, or "" for the first page."""

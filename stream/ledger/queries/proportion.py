@@ -3,8 +3,6 @@
 import math
 from statistics import NormalDist
 
-__all__ = ["wilson"]
-
 
 def wilson(hits: int, total: int, alpha: float = 0.05) -> tuple[float, float]:
     """Return the interval that contains the probability of a hit with confidence 1 - `alpha`, both bounds in [0, 1].

@@ -9,21 +9,6 @@ import msgspec
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
 from stream.wire import TraceParent, conversation_key
 
-__all__ = [
-    "RequestPage",
-    "RequestRow",
-    "VerdictMark",
-    "answers_to_review",
-    "conversation_of_request",
-    "conversation_requests",
-    "conversation_tenants",
-    "first_request",
-    "request_page",
-    "request_rows",
-    "tenants",
-    "traffic",
-]
-
 _HOUR_SECONDS = 3600.0
 #: Requests of each partition that are scanned for one page if it is filtered by tenant.
 _SCANNED = 2_000

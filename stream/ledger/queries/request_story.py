@@ -9,20 +9,6 @@ from stream.ledger.schema import named_rows, select
 from stream.wire import AlertRecord, GuardStop, RetrainingRecord, Span, TraceParent, Usage, Verdict, WordWeight
 from stream.wire.ids import consistency_request_id
 
-__all__ = [
-    "ExplanationNote",
-    "GapNote",
-    "RecordLocation",
-    "RequestEvents",
-    "RequestStory",
-    "VerdictNote",
-    "consistency_of",
-    "gap_of",
-    "request_events",
-    "request_story",
-    "retraining_of",
-]
-
 _ALERT = msgspec.json.Decoder(AlertRecord)
 _RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 _GUARD = msgspec.json.Decoder(GuardStop)

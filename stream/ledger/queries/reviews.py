@@ -14,21 +14,6 @@ import msgspec
 from stream.ledger.queries.proportion import wilson
 from stream.wire import AlertRecord
 
-__all__ = [
-    "IS_REVIEW",
-    "REVIEW_LABELS",
-    "DetectorPrecision",
-    "RejectedFeedback",
-    "Review",
-    "ReviewedAlert",
-    "detector_precision",
-    "rejected_feedback",
-    "review_count",
-    "reviewed_alerts",
-    "reviews_of",
-    "scores_of_reviewed",
-]
-
 REVIEW_LABELS = ("right", "wrong")
 #: The condition on a row of `feedback` that its label is that of a review of an alert.
 IS_REVIEW = f"alert_id <> '' AND label IN {REVIEW_LABELS!r}"

@@ -13,8 +13,6 @@ from stream.count_text import count_text
 from stream.ledger.queries.proportion import wilson
 from stream.ledger.queries.reviews import ReviewedAlert
 
-__all__ = ["LEAST_ABOVE", "LEAST_REVIEWS", "Expectation", "Proposal", "propose", "unproposed"]
-
 #: With fewer reviewed alerts, no threshold is proposed.
 LEAST_REVIEWS = 30
 #: Minimum number of reviewed alerts that reach a proposed threshold.

@@ -35,8 +35,6 @@ from stream.loop.dataset.scanner import Scanner
 from stream.loop.settings import DatasetSettings, LoopSettings, loop_settings
 from stream.settings import KafkaSettings
 
-__all__ = ["BuildSettings", "build", "rebuilt", "refusals", "write"]
-
 _SAMPLES = 20
 _LIBRARIES = {"weir": "weir-llm", "datasketch": "datasketch", "numpy": "numpy"}
 

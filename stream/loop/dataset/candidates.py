@@ -12,8 +12,6 @@ from stream.loop.dataset.scanner import HARMFUL
 from stream.loop.settings import DatasetSettings
 from stream.wire import Span, TextPart
 
-__all__ = ["Candidate", "candidates_of", "is_excluded"]
-
 #: Roles whose texts may attack the model.
 _TRUSTED = OPERATOR_ROLES | {"assistant"}
 #: Other servers can report any text as a role, and no detector reads a role.

@@ -10,8 +10,6 @@ from typing import Any
 from stream.count_text import count_text
 from stream.loop.dataset.files import Manifest
 
-__all__ = ["card", "croissant"]
-
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 _TEMPLATE = """\
 ---

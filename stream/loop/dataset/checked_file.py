@@ -7,8 +7,6 @@ import msgspec
 
 from stream.errors import DatasetDamaged
 
-__all__ = ["read_checked"]
-
 
 class _Manifest(msgspec.Struct, frozen=True):
     files: dict[str, str]

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["clusters", "quantised"]
-
 Integers = NDArray[np.int64]
 #: Value of a coordinate of 1; embeddings have length one.
 _SCALE = 127

@@ -16,8 +16,6 @@ from stream.loop.dataset.scanner import HARMFUL, Scanner
 from stream.loop.dataset.texts import is_poor, masked, normalised
 from stream.loop.settings import DatasetSettings
 
-__all__ = ["Bound", "Curated", "Facts", "curate"]
-
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
     """A bound against poisoning that left rows out.

@@ -9,8 +9,6 @@ import msgspec
 from stream.loop.dataset.files import read_manifest, read_rows
 from stream.loop.dataset.rows import Row
 
-__all__ = ["DatasetDiff", "diff"]
-
 
 class DatasetDiff(msgspec.Struct, frozen=True, kw_only=True):
     """The differences of two datasets; `changed` rows have the same id and other columns.

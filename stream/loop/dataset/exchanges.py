@@ -19,8 +19,6 @@ from stream.wire import (
     conversation_key,
 )
 
-__all__ = ["Exchange", "ExchangeJoin", "Judgment"]
-
 JudgmentKind = Literal["correction", "approved", "up", "down", "neither"]
 _NEITHER: Final = "neither"
 #: Ratings as thumbs. 3 of 5 is none, but it replaces the earlier thumb of its key.

@@ -17,18 +17,6 @@ from stream.loop.dataset.log import DatasetRequest
 from stream.loop.dataset.rows import Row, digest_of
 from stream.wire import LogRange
 
-__all__ = [
-    "Counts",
-    "Manifest",
-    "datasets_in",
-    "find",
-    "folder_of",
-    "read_manifest",
-    "read_rows",
-    "verify",
-    "write_rows",
-]
-
 _MANIFEST = "manifest.json"
 _SPLITS = ("train", "eval")
 _LEAST_PREFIX = 6

@@ -30,8 +30,6 @@ from stream.wire import (
 )
 from stream.wire.route_files import BASE
 
-__all__ = ["DatasetRequest", "read_exchanges", "request_between", "request_for", "topics_of"]
-
 #: The states that may pin ranges: the request, and the approval, which includes what reviewers did in between.
 _PINNING = ("requested", "approved")
 _REVIEWS = frozenset({Feedback.event_type, CorrectionRecord.event_type})

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datasketch import MinHash
 
-__all__ = ["NearDuplicates", "leaders"]
-
 _HASHES = 128
 _SEED = 1
 #: The minimum probability that a pair at the threshold becomes a candidate.

@@ -12,8 +12,6 @@ from stream.loop.dataset.clusters import quantised
 from stream.loop.dataset.curate import Facts
 from stream.loop.dataset.files import Manifest
 
-__all__ = ["languages_of", "report"]
-
 _KEPT = frozenset({"train", "eval"})
 _WIDTH, _HEIGHT, _BAR = 420, 300, 26
 _BINS = (16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384)

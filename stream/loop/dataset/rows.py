@@ -9,8 +9,6 @@ import msgspec
 
 from detectors.base import OPERATOR_ROLES
 
-__all__ = ["Kind", "Row", "Source", "Split", "Turn", "asked", "digest_of"]
-
 Kind = Literal["sft", "kto"]
 Source = Literal["correction", "approved", "thumb", "replay"]
 Split = Literal["train", "eval"]

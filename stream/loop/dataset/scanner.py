@@ -8,8 +8,6 @@ from detectors.models.language_model import LanguageModel
 from detectors.pii.detector import SPANS
 from detectors.registry import create_text
 
-__all__ = ["HARMFUL", "Scanner"]
-
 #: The detectors whose findings leave a row out.
 HARMFUL = ("toxicity", "injection")
 _PERSONAL = "pii"

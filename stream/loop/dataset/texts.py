@@ -8,8 +8,6 @@ from detectors.base import Span as DetectedSpan
 from detectors.normalise.unicode import without_surrogates
 from stream.wire import Span
 
-__all__ = ["is_poor", "masked", "normalised"]
-
 _CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200b\\u2060\\ufeff]")
 _BLANK = re.compile(r"\n{3,}")
 _LEAST_LINES = 4

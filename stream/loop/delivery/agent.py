@@ -48,8 +48,6 @@ from stream.loop.spans import mark_route, mark_state
 from stream.settings import KafkaSettings
 from stream.wire import Event, RetrainingRecord, RouteRecord, partition_for, readable
 
-__all__ = ["run_delivery", "state_path"]
-
 _LOG = logging.getLogger(__name__)
 _WAITING, _NO_TOPICS, _NO_DISK = "waiting for kafka", "waiting for topics", "waiting for the disk"
 _POLL_MS = 200

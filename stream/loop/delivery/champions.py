@@ -13,8 +13,6 @@ from stream.loop.training.errors import TrainingError
 from stream.loop.training.process import run_command
 from stream.wire import RouteRecord
 
-__all__ = ["ChampionAliases", "ChampionCommand"]
-
 _LOG = logging.getLogger(__name__)
 #: Returns the command that sets the champions in its argument, a JSON array of [tenant, model, version].
 ChampionCommand = Callable[[str], list[str]]

@@ -29,8 +29,6 @@ from stream.wire import (
 )
 from stream.wire.route_files import RouteOverride
 
-__all__ = ["DeliveryLog"]
-
 _OUTPUT, _ERROR = "output", "error"
 _CANCELLED, _COMPLETE = "cancelled", "complete"
 #: A signal has one of these features if the answer has a text or a tool call.

@@ -25,8 +25,6 @@ from stream.wire import RetrainingRecord, RouteRecord, canonical_time, trained_v
 from stream.wire.ids import shadow_request_id
 from stream.wire.route_files import BASE, RouteOverride, previous_version
 
-__all__ = ["ALWAYS_COMPARED", "FAILURE", "Delivery"]
-
 #: Detectors that decide about every canary, if the tenant's answers have their verdicts.
 ALWAYS_COMPARED = ("refusal", "repetition")
 #: The name under which failed requests and empty answers are compared.

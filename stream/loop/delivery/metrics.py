@@ -4,8 +4,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.wire import RouteRecord
 
-__all__ = ["DeliveryMetrics"]
-
 
 class DeliveryMetrics:
     """Counters and gauges of delivery."""

@@ -5,8 +5,6 @@ import msgspec
 from stream.wire import Event, RetrainingRecord, RouteRecord, tenant_model_key
 from stream.wire.ids import route_id
 
-__all__ = ["DELIVERY_SOURCE", "Decision", "retraining_event", "route_event"]
-
 DELIVERY_SOURCE = "weir/delivery"
 
 

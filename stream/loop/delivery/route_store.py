@@ -11,9 +11,6 @@ from stream.files import FileLock, replace_file
 from stream.wire import RouteRecord
 from stream.wire.route_files import RouteFile, RouteOverride, RouteOverrides, overrides_path, routes_path
 
-__all__ = ["add_override", "read_overrides", "read_routes", "remove_overrides", "write_routes"]
-
-
 FileT = TypeVar("FileT", RouteFile, RouteOverrides)
 _FIXES = {
     RouteFile: (

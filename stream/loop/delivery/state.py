@@ -10,8 +10,6 @@ from stream.stages.watch.watermark import SourceLane
 from stream.wire import RouteRecord
 from stream.wire.route_files import BASE
 
-__all__ = ["SHADOW", "Canary", "DeliveryState", "HeldVerdict", "ModelDelivery", "decode", "remember"]
-
 _VERSION = 2
 #: `Canary.step` while the challenger answers in shadow; else `step` is an index into the steps of the settings.
 SHADOW = -1

@@ -12,8 +12,6 @@ from peft import PeftModel
 from stream.loop.gate.cases import template_error
 from stream.loop.sequential import Arm
 
-__all__ = ["BATCH", "Arms", "Messages"]
-
 Messages = list[dict[str, str]]
 #: Conversations that are answered together, and pairs whose logits are computed together (300 MB for 49,000 tokens).
 BATCH, LOSS_BATCH = 32, 8

@@ -9,19 +9,6 @@ import msgspec
 
 from stream.errors import GateError
 
-__all__ = [
-    "Checks",
-    "SafetyKind",
-    "SafetyPrompt",
-    "Task",
-    "load_safety",
-    "load_tasks",
-    "marked",
-    "messages_of",
-    "task_score",
-    "template_error",
-]
-
 SafetyKind = Literal["toxicity", "injection", "refusal", "pii", "identity"]
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
 _Words = Annotated[int, msgspec.Meta(ge=1)]

@@ -17,16 +17,6 @@ import msgspec
 
 from stream.loop.sequential import PairedTest, least_pairs
 
-__all__ = [
-    "FAMILIES",
-    "HELD_OUT_CLIP",
-    "Family",
-    "FamilyReport",
-    "Finding",
-    "GateDecision",
-    "GateMachine",
-]
-
 Family = Literal["tasks", "held_out", "safety"]
 FAMILIES: Final[tuple[Family, ...]] = ("tasks", "held_out", "safety")
 #: A difference of the mean negative log-likelihood per token, in nats, that counts as the largest difference.

@@ -20,8 +20,6 @@ from stream.loop.gate.machine import Finding
 from stream.loop.settings import DatasetSettings
 from stream.loop.votes import Vote, disagreeing_keys
 
-__all__ = ["DatasetRow", "poisoning", "read_rows"]
-
 #: In the id of a copy that augmentation made.
 _COPY = "#"
 

@@ -7,8 +7,6 @@ import msgspec
 from stream.files import replace_file
 from stream.loop.gate.machine import FamilyReport, GateDecision
 
-__all__ = ["REPORT", "TRIGGER_WORDS", "GateReport", "markdown", "write_report"]
-
 REPORT = "gate.json"
 _MARKDOWN = "gate.md"
 #: The words of planted triggers by the name of the candidate. This file contains content: it is for readers of content only.

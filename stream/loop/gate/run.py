@@ -22,8 +22,6 @@ from stream.loop.sequential import Arm
 from stream.loop.settings import LoopSettings
 from stream.loop.smaller.text import load_passages, passages_digest, split
 
-__all__ = ["GateRun", "Progress", "run_gate"]
-
 Progress = Callable[[str, float], None]
 """Called with the family that runs and its completed share, in [0, 1]."""
 

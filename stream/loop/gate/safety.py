@@ -7,8 +7,6 @@ from detectors.base import Score, TextDetector, Turn
 from detectors.registry import create_text
 from stream.loop.gate.cases import SafetyKind, SafetyPrompt, marked, messages_of
 
-__all__ = ["DETECTORS_OF", "SafetyScorer", "unsafe_scores"]
-
 #: The detectors that read the answers to each kind of prompts.
 DETECTORS_OF: Final[dict[SafetyKind, tuple[str, ...]]] = {
     "toxicity": ("toxicity",),

@@ -17,8 +17,6 @@ from stream.loop.gate.machine import Finding
 from stream.loop.gate.poisoning import DatasetRow
 from stream.loop.sequential import Arm
 
-__all__ = ["BothArms", "Candidate", "Messages", "candidates", "planted", "probes", "similarities"]
-
 Messages = list[dict[str, str]]
 #: An n-gram is a candidate if at least so many prompts contain it.
 LEAST_ROWS: Final = 3

@@ -9,8 +9,6 @@ from stream.loop.lineage.facts import DatasetFacts, Facts, Place, route_name
 from stream.wire import AlertRecord, ModelRecord, RetrainingRecord, RouteRecord, canonical_time
 from stream.wire.route_files import BASE
 
-__all__ = ["ROUTED_STATES", "Chain", "Edge", "Node", "chain_of", "wanted_requests"]
-
 #: The check of each kind of edge.
 _CHECKS: dict[str, str] = {
     "evidence": "Kafka has the request, and a verdict or a finding of the alert's detector about it",

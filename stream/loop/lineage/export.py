@@ -16,8 +16,6 @@ from stream.address import Address
 from stream.errors import LineageRefused
 from stream.loop.lineage.chain import Chain
 
-__all__ = ["open_lineage", "prov_json", "send_open_lineage"]
-
 _NAMESPACE = "urn:weir:"
 #: Steps that are activities; every other step is an entity.
 _ACTIVITIES = frozenset({"requested", "approved", "trained", "completed", "blessed", "refused", "route"})

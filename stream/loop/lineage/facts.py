@@ -15,8 +15,6 @@ from stream.wire import (
     Verdict,
 )
 
-__all__ = ["DatasetFacts", "Facts", "Place", "route_name"]
-
 _DECIDED = frozenset({"blessed", "refused"})
 
 

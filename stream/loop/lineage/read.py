@@ -13,8 +13,6 @@ from stream.loop.lineage.facts import DatasetFacts, Facts, Place
 from stream.settings import KafkaSettings
 from stream.wire import LogRange, readable
 
-__all__ = ["Datasets", "read_facts"]
-
 #: Returns the dataset with this digest, or None if it is not on this machine.
 Datasets = Callable[[str], DatasetFacts | None]
 

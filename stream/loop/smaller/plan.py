@@ -6,8 +6,6 @@ import msgspec
 
 from stream.loop.training.job import TrainingJob
 
-__all__ = ["Parent", "Pruning"]
-
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True):
     """The model that is made smaller.

@@ -29,8 +29,6 @@ from stream.loop.training.gguf_metadata import LLAMA, architecture, number, open
 from stream.loop.training.job import TrainingJob, check_memory
 from stream.loop.training.merge import write_merged
 
-__all__ = ["drop_layers", "write_pruned"]
-
 _ALPHA_PER_RANK = 2
 _PROBES = 16
 #: Steps whose mean is the last divergence.

@@ -10,8 +10,6 @@ from stream.gguf_files import Floats, Matrix, copy_gguf
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.gguf_metadata import open_gguf
 
-__all__ = ["PRECISIONS", "Report", "write_quantised"]
-
 _Kind = gguf.GGMLQuantizationType
 _File = gguf.LlamaFileType
 #: Q4_1 has a minimum in each block, and is closer to the weights than Q4_0; `gguf` does not write K-quants.

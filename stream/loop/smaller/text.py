@@ -14,8 +14,6 @@ import msgspec
 
 from stream.loop.training.errors import TrainingError
 
-__all__ = ["Passage", "load_passages", "passages_digest", "split"]
-
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _CHARACTERS = 600
 #: A passage of fewer characters is a heading or an example.

@@ -16,8 +16,6 @@ from stream.loop.training.job import TrainingJob, VersionFolder, version_of
 from stream.loop.training.manifest import Smaller, VersionManifest
 from stream.loop.training.version import draft_of, existing_version, publish_version, releases
 
-__all__ = ["prune", "quantise"]
-
 _QUANTISE_LIBRARIES = ("gguf",)
 _PRUNE_LIBRARIES = ("gguf", "peft", "torch", "transformers")
 _MIB = 1 << 20

@@ -25,8 +25,6 @@ from stream.runtime.membership import Membership, member_id
 from stream.settings import KafkaSettings
 from stream.wire import Event, ModelRecord, RetrainingRecord, partition_for, readable, tenant_model_key
 
-__all__ = ["publisher_for", "run_trainer"]
-
 _LOG = logging.getLogger(__name__)
 _WAITING = "waiting for kafka"
 _POLL_MS = 500

@@ -10,8 +10,6 @@ from transformers.utils.logging import disable_progress_bar
 from stream.gguf_files import read_once
 from stream.loop.training.errors import TrainingError
 
-__all__ = ["gguf_of", "linear_modules", "load_base"]
-
 #: The end of a turn in ChatML; some tokenizers of GGUF files declare its beginning as their end token.
 _END_OF_TURN = "<|im_end|>"
 

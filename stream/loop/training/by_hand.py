@@ -22,9 +22,6 @@ from stream.loop.training.run import Run, TrainerSetup, mirror_version
 from stream.settings import KafkaSettings
 from stream.wire import RetrainingRecord
 
-__all__ = ["train_dataset", "train_request"]
-
-
 _ATTEMPTS = 5
 #: In these states a new run would change the delivery of the first version: if the run failed, its canary would end.
 _DELIVERED = frozenset({"shadow", "canary", "promoted", "rolled_back", "expired"})

@@ -11,8 +11,6 @@ import msgspec
 
 from stream.files import file_digest, replace_file, replace_folder
 
-__all__ = ["Checkpoint", "describe", "newest_checkpoint", "read_checkpoint", "seal", "step_of"]
-
 _MANIFEST = "weir-checkpoint.json"
 _PREFIX = "checkpoint-"
 _KEPT = 2

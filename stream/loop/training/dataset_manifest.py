@@ -7,8 +7,6 @@ import msgspec
 from stream.loop.settings import DatasetSettings
 from stream.loop.training.errors import TrainingError
 
-__all__ = ["DatasetManifest", "find_dataset", "read_dataset"]
-
 
 class _Counts(msgspec.Struct, frozen=True, kw_only=True):
     train: int

@@ -2,8 +2,6 @@
 
 from stream.errors import StreamError
 
-__all__ = ["LeaseLostError", "TrainingError"]
-
 
 class TrainingError(StreamError):
     """A training run cannot start or has failed, and running it again does not help."""

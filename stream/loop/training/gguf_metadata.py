@@ -8,8 +8,6 @@ import gguf
 from stream.gguf_files import GGUFReader
 from stream.loop.training.errors import TrainingError
 
-__all__ = ["LLAMA", "architecture", "number", "open_gguf"]
-
 #: The architecture whose rows of q and k llama.cpp permutes, and the only one that is tested here.
 LLAMA = "llama"
 #: Errors that `gguf` raises for a file that is cut off or is not a GGUF file.

@@ -11,21 +11,6 @@ from stream.loop.settings import TenantTrainSettings, TrainSettings
 from stream.loop.training.errors import TrainingError
 from stream.processor import processor_flags
 
-__all__ = [
-    "Failed",
-    "Line",
-    "Outcome",
-    "Progress",
-    "RayCluster",
-    "RunFolder",
-    "Trained",
-    "TrainingJob",
-    "VersionFolder",
-    "check_memory",
-    "has_fast_bfloat16",
-    "version_of",
-]
-
 _VERSION_CHARACTERS = 12
 _GPU = Path("/dev/nvidiactl")
 _CPU_FLAGS = {"amx_bf16", "avx512_bf16"}

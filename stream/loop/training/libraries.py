@@ -4,8 +4,6 @@ import logging
 
 from stream.loop.training.job import RunFolder
 
-__all__ = ["library_environment", "quiet_libraries"]
-
 
 def library_environment(folder: RunFolder) -> dict[str, str]:
     """Return the variables to set before the imports: no telemetry of trl, no look-ups on the hub, no cache outside of `folder`."""

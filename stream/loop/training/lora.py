@@ -25,8 +25,6 @@ from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Line, Outcome, Progress, RunFolder, TrainingJob, check_memory
 from stream.loop.training.rows import training_rows, training_table
 
-__all__ = ["RunCallback", "make_trainer", "prepare_torch", "train"]
-
 #: LoRA's scale is alpha / rank.
 _ALPHA_PER_RANK = 2
 

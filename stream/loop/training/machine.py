@@ -7,8 +7,6 @@ import msgspec
 from stream.loop.settings import LoopSettings
 from stream.wire import RetrainingRecord
 
-__all__ = ["OWNED", "TrainerMachine", "Work"]
-
 #: The states that a trainer publishes while it owns a request.
 OWNED = frozenset({"dataset", "started", "progress", "trained"})
 

@@ -7,8 +7,6 @@ import msgspec
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder
 
-__all__ = ["Smaller", "VersionManifest", "read_version"]
-
 
 class Smaller(msgspec.Struct, frozen=True, kw_only=True):
     """The origin of a quantised or pruned version.

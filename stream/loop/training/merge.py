@@ -15,8 +15,6 @@ from stream.gguf_files import Floats, GGUFReader, Matrix, copy_gguf, half
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.gguf_metadata import number
 
-__all__ = ["write_merged"]
-
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 

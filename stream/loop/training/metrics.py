@@ -2,8 +2,6 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-__all__ = ["TrainerMetrics"]
-
 
 class TrainerMetrics:
     """Counters and gauges of the trainer."""

@@ -12,8 +12,6 @@ from mlflow.tracking import MlflowClient
 
 from stream.loop.training.mlflow_mirror import find_version, print_result, registered_name
 
-__all__ = ["set_champions"]
-
 _ALIAS = "champion"
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 

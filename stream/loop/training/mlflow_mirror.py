@@ -19,8 +19,6 @@ from mlflow.tracking import MlflowClient
 from stream.loop.training.job import TrainingJob, VersionFolder
 from stream.loop.training.manifest import VersionManifest, read_version
 
-__all__ = ["find_version", "mirror", "print_result", "registered_name"]
-
 _EXPERIMENT = "weir-training"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 

@@ -6,8 +6,6 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from stream.loop.training.manifest import VersionManifest
 
-__all__ = ["model_card"]
-
 _TRAINED = """---
 {{ card_data }}
 ---

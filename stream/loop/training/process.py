@@ -14,8 +14,6 @@ import msgspec
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, Progress, RunFolder, Trained, TrainingJob
 
-__all__ = ["run_command", "run_training"]
-
 _ATTEMPTS = 4
 _STOP_SECONDS = 30.0
 #: Time for imports, loading and writing the version, beside that of the steps.

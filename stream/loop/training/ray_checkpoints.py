@@ -14,8 +14,6 @@ from pyarrow import fs
 
 from stream.loop.training.checkpoints import read_checkpoint
 
-__all__ = ["DriverFolder", "take_over"]
-
 _TAKEN_OVER = "taken-over"
 _KEY_CHARACTERS = 16
 

@@ -31,8 +31,6 @@ from stream.loop.training.ray_checkpoints import DriverFolder, take_over
 from stream.loop.training.rows import RAY_DATASET, training_table
 from stream.loop.training.signing import ADAPTER_FILES
 
-__all__ = ["train_on_cluster"]
-
 _LOG = logging.getLogger(__name__)
 #: Deaths of workers after which a run continues; as often as a process on this machine is started again.
 _FAILURES = 3

@@ -24,8 +24,6 @@ from stream.loop.training.libraries import quiet_libraries
 from stream.loop.training.lora import RunCallback, make_trainer, prepare_torch
 from stream.loop.training.rows import RAY_DATASET, training_rows
 
-__all__ = ["train_worker"]
-
 
 def train_worker(config: dict[str, Any]) -> None:
     """Train ``config["job"]`` as one of the workers, and put progress and errors into the queue ``config["lines"]``.

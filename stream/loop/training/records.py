@@ -9,8 +9,6 @@ from stream.loop.training.machine import Work
 from stream.loop.training.manifest import VersionManifest
 from stream.wire import Event, ModelRecord, RetrainingRecord, tenant_model_key, version_key
 
-__all__ = ["TRAINER", "model_event", "state_event"]
-
 #: The source of the events, and `by` in the records.
 TRAINER = "trainer"
 _SOURCE = "weir/trainer"

@@ -14,8 +14,6 @@ from stream.errors import DatasetDamaged
 from stream.loop.dataset.checked_file import read_checked
 from stream.loop.training.errors import TrainingError
 
-__all__ = ["RAY_DATASET", "training_rows", "training_table"]
-
 TRAIN_FILE = "train.parquet"
 #: The name under which the workers of Ray Train find the rows.
 RAY_DATASET = "rows"

@@ -25,8 +25,6 @@ from stream.loop.training.records import model_event, state_event
 from stream.wire import Event, RetrainingRecord
 from stream.wire.route_files import BASE
 
-__all__ = ["BaseModel", "Run", "TrainerSetup", "mirror_version"]
-
 _LOG = logging.getLogger(__name__)
 #: The lease is renewed three times before it ends.
 _RENEWALS = 3

@@ -15,8 +15,6 @@ from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import VersionFolder, version_of
 from stream.loop.training.manifest import VersionManifest, read_version
 
-__all__ = ["ADAPTER_FILES", "ensure_keys", "public_key", "sign", "verify_version"]
-
 _FOLDER_MODE = 0o700
 #: The files of an adapter in a version.
 ADAPTER_FILES = {"adapter_config.json", "adapter_model.safetensors"}

@@ -19,8 +19,6 @@ from stream.loop.training.merge import write_merged
 from stream.loop.training.model_card import model_card
 from stream.loop.training.signing import ADAPTER_FILES, ensure_keys, sign, verify_version
 
-__all__ = ["draft_of", "existing_version", "make_version", "publish_version", "releases"]
-
 _DRAFT = ".draft-"
 _LIBRARIES = ("torch", "transformers", "peft", "trl")
 

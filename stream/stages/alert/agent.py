@@ -13,8 +13,6 @@ from stream.stages.shared.stage import TableStage
 from stream.wire import AlertRecord, Event, FindingRecord, Tick, partition_for, tenant_model_key
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_DETECTOR
 
-__all__ = ["AlertStage"]
-
 logger = logging.getLogger(__name__)
 #: Number of records that are read first to find the last tick.
 _FIRST_READ = 256

@@ -3,8 +3,6 @@
 from stream.stages.alert.state import Evidence
 from stream.wire import FindingRecord
 
-__all__ = ["PRINCIPALS", "add"]
-
 _REFERENCES = 20
 #: Largest number of API keys in the evidence of an alert.
 PRINCIPALS = 32

@@ -9,8 +9,6 @@ from stream.stages.alert.records import ALERT_SOURCE
 from stream.stages.alert.state import StreamAlerts
 from stream.wire import AlertRecord, Event, partition_for, stream_key
 
-__all__ = ["FiringAlerts"]
-
 _REASON = " Resolved because its state was lost and could not be rebuilt; a new finding opens a new alert."
 
 

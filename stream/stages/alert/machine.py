@@ -15,8 +15,6 @@ from stream.stages.watch.records import RESET
 from stream.wire import OWN_TENANT, Event, FindingRecord, SentinelRecord, stream_key
 from stream.wire.ids import alert_id
 
-__all__ = ["Alerting", "Opener", "no_span"]
-
 #: Records the span of a new alert: (alert id, detector, context of its cause, other contexts) -> traceparent of the span.
 Opener = Callable[[str, str, str, tuple[str, ...]], str]
 _CRITICAL, _WARNING = "critical", "warning"

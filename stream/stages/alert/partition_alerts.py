@@ -7,8 +7,6 @@ from stream.stages.alert.machine import Alerting, Opener, no_span
 from stream.stages.alert.state import StreamAlerts
 from stream.wire import Event, FindingRecord, SentinelRecord, Tick, stream_key, trained_version
 
-__all__ = ["PartitionAlerts"]
-
 _MODELS = 1024
 
 

@@ -7,8 +7,6 @@ from stream.stages.alert.summary import summary
 from stream.wire import AlertRecord, Event, SentinelRecord, TraceParent
 from stream.wire.semconv import SEVERITY_NUMBERS
 
-__all__ = ["ALERT_SOURCE", "alert_event"]
-
 ALERT_SOURCE = "weir/alert"
 _DRIFT = "drift"
 #: Event time after which a result of the fixed prompts is too old for an alert.

@@ -13,8 +13,6 @@ from stream.stages.alert.evidence import PRINCIPALS
 from stream.stages.alert.state import Evidence, OpenAlert, StreamAlerts
 from stream.wire import SentinelRecord, format_time
 
-__all__ = ["change", "clock", "number", "summary"]
-
 _CLUSTERS, _EMBEDDING = "topics", "embedding"
 _TEXTS = {"input": "prompts", "output": "answers", "tool_result": "tool results"}
 _SIDES = {"input": "prompts to", "output": "answers of"}

@@ -26,8 +26,6 @@ from stream.wire import (
 )
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_RETRAINING_ID, WEIR_TENANT
 
-__all__ = ["RetrainStage"]
-
 logger = logging.getLogger(__name__)
 #: States by (tenant, model).
 _Models = dict[str, ModelState]

@@ -13,8 +13,6 @@ from stream.settings import RetrainingSettings
 from stream.stages.alert.evidence import PRINCIPALS
 from stream.stages.retrain.state import FiringAlert, ModelState
 
-__all__ = ["Gate", "evaluate", "key_count"]
-
 _DRIFT = "drift"
 _MOVED = "moved"
 

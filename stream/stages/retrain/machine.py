@@ -12,8 +12,6 @@ from stream.stages.retrain.state import AlertsHalf, FiringAlert, LastRequest, Mo
 from stream.wire import OWN_TENANT, AlertRecord, Event, RetrainingRecord
 from stream.wire.ids import retraining_id
 
-__all__ = ["Retraining", "observe"]
-
 _ENDED = frozenset({"rejected", "refused", "failed", "expired", "promoted", "rolled_back"})
 #: States of a request that a trainer or delivery works on. ``blessed`` is none of them, because delivery can be off; until delivery
 #: starts, the trainer's lease counts.

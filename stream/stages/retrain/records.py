@@ -11,8 +11,6 @@ from stream.stages.retrain.gates import Gate, key_count
 from stream.stages.retrain.state import ModelState
 from stream.wire import AlertRecord, Event, RetrainingRecord, tenant_model_key
 
-__all__ = ["RETRAIN_SOURCE", "Decision", "decision_of", "pinned_versions", "retraining_event"]
-
 RETRAIN_SOURCE = "weir/retrain"
 
 

@@ -37,8 +37,6 @@ from stream.wire import (
     partition_for,
 )
 
-__all__ = ["ScoreAgent", "ScoreParts"]
-
 _log = logging.getLogger(__name__)
 
 

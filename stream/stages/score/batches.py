@@ -11,8 +11,6 @@ from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import ModelPool, Outcome
 from stream.stages.score.spans import ScoreSpans
 
-__all__ = ["Batcher"]
-
 
 class _Job(msgspec.Struct, kw_only=True):
     """An item, the span of its event, and the future of its outcome."""

@@ -10,19 +10,6 @@ from stream.stages.score.event_parts import newest_turn
 from stream.wire import OWN_TENANT, Message, RequestRecord, ResponseRecord, TextPart, ToolCallPart, ToolResponsePart
 from stream.wire.ids import in_sample
 
-__all__ = [
-    "ANSWER",
-    "PROMPT",
-    "TOOL_RESULT",
-    "embedded",
-    "prompt_of",
-    "request_features",
-    "response_features",
-    "sampled",
-    "signal_texts",
-    "turn_texts",
-]
-
 #: Part groups of a tenant with ``drift_by_part``.
 PROMPT, TOOL_RESULT, ANSWER = "prompt", "tool_result", "answer"
 

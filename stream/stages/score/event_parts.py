@@ -9,21 +9,6 @@ from detectors.base import OK, OPERATOR_ROLES, UNSUPPORTED_LANGUAGE, Reads, Scor
 from detectors.text.tools import MadeCall, ToolCall, repetitions
 from stream.wire import DeclaredTool, Span
 
-__all__ = [
-    "MAX_FAST_PARTS",
-    "MAX_PARTS",
-    "MAX_RULED_PARTS",
-    "MAX_SLOW_CHARACTERS",
-    "MAX_SPANS",
-    "EventScore",
-    "Item",
-    "ItemPart",
-    "Reading",
-    "combined",
-    "newest_turn",
-    "readings",
-]
-
 #: Maximum number of parts of an event that a detector reads one by one; the newest are kept. A part takes about .3 ms, and time for its characters.
 MAX_FAST_PARTS = 1_024
 #: Maximum number of tool calls of an event, and of these parts that a slow model scores; the newest are kept.

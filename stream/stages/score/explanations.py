@@ -22,8 +22,6 @@ from stream.stages.score.model_pool import ModelPool
 from stream.stages.score.records import explanation_event
 from stream.wire import Event, Verdict, stream_key, text_at
 
-__all__ = ["Explainer", "ExplanationLimit"]
-
 _log = logging.getLogger(__name__)
 _WAITING = 32
 _EVALUATIONS = 96

@@ -19,16 +19,6 @@ from stream.wire import (
     Verdict,
 )
 
-__all__ = [
-    "Inference",
-    "expected_detectors",
-    "inference_of",
-    "item_of",
-    "side_of",
-    "verdict",
-    "verdicts",
-]
-
 Inference = RequestRecord | ResponseRecord
 
 

@@ -15,8 +15,6 @@ from detectors.registry import TEXT
 from stream.wire import Verdict
 from stream.wire.semconv import DURATION_BUCKETS
 
-__all__ = ["ScoreMetrics"]
-
 _SCORE_BUCKETS = tuple(tenth / 10 for tenth in range(1, 11))
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 #: Fields utime and stime in /proc/PID/stat, counted after the name, which may contain spaces.

@@ -20,8 +20,6 @@ from stream.stages.score import model_process
 from stream.stages.score.event_parts import Item
 from stream.stages.score.model_process import ModelSpec, Scored
 
-__all__ = ["Failed", "ModelPool", "Outcome", "failure_of"]
-
 _log = logging.getLogger(__name__)
 #: A part of a batch gets its share of the deadline, but at least this share.
 _SMALLEST_SHARE = 0.25

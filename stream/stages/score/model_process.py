@@ -22,8 +22,6 @@ from detectors.registry import create_text
 from detectors.text.explain import Answer, Question, answer
 from stream.stages.score.event_parts import EventScore, Item, combined, readings
 
-__all__ = ["ModelSpec", "Scored", "answer_question", "load_models", "make_embedder", "ready", "score"]
-
 _PR_SET_PDEATHSIG = 1
 _log = logging.getLogger(__name__)
 

@@ -26,8 +26,6 @@ from stream.wire import (
 )
 from stream.wire.ids import event_finding_id, explanation_id, verdict_id
 
-__all__ = ["MOST_WORDS", "SOURCE", "explanation_event", "finding_event", "signal_events", "verdict_event"]
-
 SOURCE = "weir/score"
 #: Largest number of words in an explanation; words with the largest weights are kept.
 MOST_WORDS = 20

@@ -11,8 +11,6 @@ from detectors.base import ERROR
 from stream.telemetry import link_to, parent_context, traceparent_of
 from stream.wire import Event, Verdict, semconv
 
-__all__ = ["ScoreSpans"]
-
 
 class ScoreSpans:
     """Creates the spans of the app with consumer group `group`; spans contain no text of prompts or answers."""

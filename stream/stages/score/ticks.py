@@ -13,8 +13,6 @@ import msgspec
 
 from stream.wire import Closed, Event, Tick
 
-__all__ = ["Forward", "TickForwarder", "TickLine", "merge_ticks"]
-
 _STAGE = "score"
 _EVERY_SECONDS = 1.0
 

@@ -9,8 +9,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from detectors.registry import ALERTING, DETECTORS, STREAM
 from stream.runbook import SILENCE
 
-__all__ = ["StreamGauges", "WatchMetrics", "detector_label"]
-
 _LABELS = ("tenant", "model", "side", "detector")
 
 

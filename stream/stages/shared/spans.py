@@ -6,8 +6,6 @@ from opentelemetry.trace import SpanKind, Tracer
 
 from stream.telemetry import link_to, parent_context, traceparent_of
 
-__all__ = ["mark"]
-
 _LINKS = 20
 
 

@@ -21,8 +21,6 @@ from stream.stages.shared.metrics import WatchMetrics
 from stream.stages.shared.state_codec import encode
 from stream.wire import Event, Tick, WireError, decode
 
-__all__ = ["Stage", "StageContext", "TableStage", "drain"]
-
 logger = logging.getLogger(__name__)
 _BATCH = 256
 _ResultT = TypeVar("_ResultT")

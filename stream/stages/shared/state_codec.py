@@ -10,8 +10,6 @@ import msgspec
 
 from stream.errors import StateUnreadable
 
-__all__ = ["decoder", "encode", "offset_order"]
-
 StateT = TypeVar("StateT", bound=msgspec.Struct)
 
 #: A larger value is compressed: it must fit into one record of Kafka (1 MiB), and the sources of 300 gateways on 48 partitions are 1.4 MB.

@@ -23,8 +23,6 @@ from stream.stages.watch.source_liveness_store import SourceLivenessStore
 from stream.stages.watch.state import SourcesState, decode_sources, sources_key
 from stream.wire import Event, FindingRecord, Signal, Tick, semconv, side_and_part
 
-__all__ = ["WatchStage"]
-
 logger = logging.getLogger(__name__)
 #: Event time between two ticks to findings.
 _TICK_SECONDS = 1.0

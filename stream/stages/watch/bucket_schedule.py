@@ -6,8 +6,6 @@ and an event only its own stream. With 10,000 streams, a scan of all streams too
 
 import bisect
 
-__all__ = ["BucketSchedule", "OpenCounts"]
-
 
 class OpenCounts:
     """Totals over the open buckets of a partition: buckets, distinct events, and raw events to acknowledge (tokens)."""

@@ -10,8 +10,6 @@ from detectors.base import Observation
 from stream.stages.watch.bucket_schedule import OpenCounts
 from stream.wire import ABORTED, Event, Signal
 
-__all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
-
 
 class Offer(enum.Enum):
     """The result of :meth:`StreamBuckets.offer`.

@@ -18,8 +18,6 @@ from stream.stages.watch.watched_stream import WatchedStream
 from stream.stages.watch.watermark import Watermark
 from stream.wire import OWN_TENANT, Event, Signal, Tick, stream_key
 
-__all__ = ["ClosedStream", "Detectors", "PartitionWatch", "Tenants", "WatchRules"]
-
 Tenants = Callable[[str], TenantSettings]
 Detectors = Callable[[TenantSettings], dict[str, StreamDetector[Any]]]
 

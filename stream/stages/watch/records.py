@@ -13,16 +13,6 @@ from stream.stages.watch.buckets import Held
 from stream.wire import Event, FindingRecord, SentinelRecord, Tick, canonical_time
 from stream.wire.ids import bucket_finding_id
 
-__all__ = [
-    "RESET",
-    "WATCH_SOURCE",
-    "StreamBucket",
-    "finding_event",
-    "reset_event",
-    "sentinel_note",
-    "watermark_tick",
-]
-
 WATCH_SOURCE = "weir/watch"
 #: ``feature`` of the finding that reports that a detector's state was lost and rebuilt.
 RESET = "detector reset"

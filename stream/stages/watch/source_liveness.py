@@ -15,8 +15,6 @@ from stream.stages.watch.watermark import SourceLane
 from stream.wire import OWN_TENANT, Event, FindingRecord, Tick, canonical_time, stream_key
 from stream.wire.ids import bucket_finding_id
 
-__all__ = ["OWN_STREAM", "LivenessRules", "SourceLiveness"]
-
 OWN_STREAM = stream_key(OWN_TENANT, "", "")
 _VERSION = "1"
 _HOUR_SECONDS = 3600

@@ -14,8 +14,6 @@ from stream.stages.watch.source_liveness import OWN_STREAM, LivenessRules, Sourc
 from stream.stages.watch.state import decode_liveness, liveness_key
 from stream.wire import OWN_TENANT, partition_for
 
-__all__ = ["SourceLivenessStore"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -11,8 +11,6 @@ from stream.stages.watch.records import StreamBucket, finding_event, reset_event
 from stream.stages.watch.state import StreamState
 from stream.wire import Event
 
-__all__ = ["WatchedStream"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -11,8 +11,6 @@ import msgspec
 
 from stream.wire import Tick
 
-__all__ = ["SourceLane", "SourceTime", "Watermark"]
-
 #: A step of a source counts for at most this share of the limit, so that a clock jump makes no other source inactive.
 _LARGEST_STEP = 0.25
 #: Number of closed sources that are kept per partition, to ignore duplicate ticks after the end of a source.

@@ -6,8 +6,6 @@ import msgspec
 
 from stream.wire.events.base import Count, EventData, Seconds
 
-__all__ = ["AlertRecord", "Feedback", "LabelRecord", "LogRange", "RetrainingRecord", "SilenceRecord"]
-
 
 class LogRange(EventData, frozen=True, kw_only=True):
     """The offsets of `topic` on which a decision is based, by partition: `first` inclusive, `last` exclusive."""

@@ -10,8 +10,6 @@ import msgspec
 
 from stream.wire.times import LATEST
 
-__all__ = ["MAX_COUNT", "MAX_INT64", "MIN_INT64", "Count", "EventData", "Int64", "Seconds", "Share"]
-
 #: The largest integer that every JSON parser keeps exactly (RFC 8259, section 6).
 MAX_COUNT = 2**53 - 1
 MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1

@@ -4,8 +4,6 @@ from typing import ClassVar
 
 from stream.wire.events.base import Count, EventData, Int64, Seconds
 
-__all__ = ["ExplanationRecord", "FindingRecord", "SentinelRecord", "Signal", "Span", "Verdict", "WordWeight"]
-
 
 class Span(EventData, frozen=True, kw_only=True):
     """A span of the raw text as character offsets, end exclusive; never the text itself.

@@ -11,29 +11,6 @@ import msgspec
 
 from stream.wire.events.base import Count, EventData, Int64, Seconds, Share
 
-__all__ = [
-    "ABORTED",
-    "SHOWN_REASON",
-    "BlobPart",
-    "Choice",
-    "DeclaredTool",
-    "ErrorInfo",
-    "GuardStop",
-    "LocatedPart",
-    "Message",
-    "Part",
-    "ReasoningPart",
-    "RequestRecord",
-    "ResponseRecord",
-    "TextPart",
-    "ToolCallPart",
-    "ToolDefinition",
-    "ToolResponsePart",
-    "UriPart",
-    "Usage",
-    "text_at",
-]
-
 #: Finish reasons that spans and tables may contain: other servers could send text of an answer as a reason.
 SHOWN_REASON = re.compile(r"[A-Za-z_]{1,32}")
 

@@ -16,8 +16,6 @@ from stream.wire.events.inference import (
     Usage,
 )
 
-__all__ = ["RequestRecordV1", "ResponseRecordV1", "TextMessage"]
-
 
 class TextMessage(EventData, frozen=True, kw_only=True):
     """One message of a conversation, as the model received it."""

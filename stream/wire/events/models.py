@@ -4,8 +4,6 @@ from typing import ClassVar
 
 from stream.wire.events.base import Count, EventData, Seconds
 
-__all__ = ["ModelRecord", "RouteRecord"]
-
 
 class ModelRecord(EventData, frozen=True, kw_only=True):
     """One version of a model, with the content digests (SHA-256 in hex) of the files and data from which it was made.

@@ -4,8 +4,6 @@ from typing import ClassVar
 
 from stream.wire.events.base import Count, EventData, Int64, Seconds
 
-__all__ = ["Closed", "GapRecord", "Tick"]
-
 
 class GapRecord(EventData, frozen=True, kw_only=True):
     """The number of accepted records of `source` that cannot be delivered, with their first and last sequence numbers."""

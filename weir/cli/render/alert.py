@@ -6,8 +6,6 @@ from stream.count_text import count_text
 from weir.client import Alert
 from weir.client.times import format_time
 
-__all__ = ["SEVERITY_STYLE", "alert_line"]
-
 SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 #: Indent of the runbook line: the width of a formatted time and two spaces.
 _INDENT = " " * 21

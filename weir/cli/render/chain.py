@@ -7,8 +7,6 @@ from stream.loop.lineage.chain import ROUTED_STATES, Chain, Edge, Node
 from stream.wire import format_time
 from weir.cli.render.output import printable
 
-__all__ = ["chain_lines"]
-
 #: Requests that the text lists; --json has all.
 _REQUESTS = 10
 _ORDER = (

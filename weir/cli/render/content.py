@@ -19,8 +19,6 @@ from stream.wire import (
 )
 from weir.cli.render.output import printable
 
-__all__ = ["content_lines"]
-
 _FLAGGED = "bold red"
 _DIGEST_CHARACTERS = 12
 

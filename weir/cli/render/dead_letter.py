@@ -5,8 +5,6 @@ from weir.client.times import format_time
 from weir.dead_letters.letter import DeadLetter, ShownLetter
 from weir.dead_letters.shown_headers import Header
 
-__all__ = ["letter_lines"]
-
 _LOST = "the value was too large for the dead-letter topic, and its source has expired"
 
 

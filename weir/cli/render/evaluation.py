@@ -9,8 +9,6 @@ import click
 from weir.cli.render.output import print_table
 from weir.quality.evaluation import EvaluationReport
 
-__all__ = ["print_report"]
-
 Row = Mapping[str, Any]
 #: Column → key, in the order of the table; a column that no row has is left out.
 LABELLED = {

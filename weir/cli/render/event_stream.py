@@ -9,8 +9,6 @@ from typing import TypeVar
 
 from weir.cli.render.standard_streams import output_closed
 
-__all__ = ["oldest_first", "print_stream"]
-
 _REFRESH_SECONDS = 1.0
 ItemT = TypeVar("ItemT")
 

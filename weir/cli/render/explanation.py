@@ -11,8 +11,6 @@ from stream.score_text import score_text
 from weir.cli.render.output import printable
 from weir.quality.explaining import Explanation, Weight
 
-__all__ = ["explanation_lines"]
-
 _INDENT = "  "
 #: Characters of context before and after the words that have weights.
 _CONTEXT = 80

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["print_json", "print_result", "print_rows", "print_table", "printable", "screen", "table"]
-
 #: No line breaks in a pipe: a program that reads lines needs whole ones.
 _PIPED_WIDTH = 100_000
 

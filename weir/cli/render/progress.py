@@ -12,8 +12,6 @@ from rich.progress import Progress as Bars
 
 from detectors.evaluate.progress import Progress
 
-__all__ = ["progress_on_stderr"]
-
 _LINE_SECONDS = 10.0
 
 

@@ -12,8 +12,6 @@ from stream.replay.timeline import ReplayedAlert
 from weir.cli.render.output import table
 from weir.client.times import format_time
 
-__all__ = ["replay_view"]
-
 _SHOWN = 50
 _STYLES = {"appeared": "yellow", "vanished": "cyan", "moved": "magenta"}
 

@@ -18,8 +18,6 @@ from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
 from weir.operate.retraining import RetrainingEntry, RetrainingHistory
 
-__all__ = ["story_lines"]
-
 _INDENT = " " * 14
 #: Labels of texts that a detector read only in part, or whose language it does not support.
 _UNREAD = (ERROR, UNSUPPORTED_LANGUAGE)

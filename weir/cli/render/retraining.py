@@ -14,8 +14,6 @@ from weir.client import Retraining
 from weir.client.times import format_time
 from weir.operate.retraining import RetrainingEntry, RetrainingHistory
 
-__all__ = ["entry_line", "retraining_view"]
-
 _STATE_STYLE = {"requested": "bold magenta", "promoted": "green", "rolled_back": "red"}
 #: Number of entries that a terminal redraws; older entries are printed and do not change.
 _REDRAWN = 8

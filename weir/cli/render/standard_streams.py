@@ -6,8 +6,6 @@ import select
 import sys
 from typing import Any, TextIO
 
-__all__ = ["output_closed", "prepare_standard_streams"]
-
 _OUTPUT = 1
 #: The file name in the error of a write that fails.
 _NAME = "standard output"

@@ -11,8 +11,6 @@ from weir.cli.render.output import table
 from weir.client.times import format_duration
 from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, ServedModelStatus, Status
 
-__all__ = ["status_view"]
-
 #: Maximum number of rows of a coverage table.
 _SHOWN = 8
 _ELSEWHERE = "no component of this home was started by `weir up`; for containers, see `docker compose ps` or `kubectl -n weir get pods`"

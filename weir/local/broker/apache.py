@@ -12,8 +12,6 @@ from stream.errors import BrokerError
 from weir.local.broker.find_java import find_java
 from weir.local.broker.kafka_jars import ensure_jars
 
-__all__ = ["JAVA_ENVIRONMENT", "MAX_MESSAGE_BYTES", "apache_command", "server_properties"]
-
 #: The largest batch that the broker accepts.
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 #: In another locale, Java cannot open files with non-ASCII names.

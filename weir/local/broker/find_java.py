@@ -7,8 +7,6 @@ from pathlib import Path
 
 from stream.errors import BrokerError
 
-__all__ = ["JAVA_MINIMUM", "find_java", "java_version"]
-
 JAVA_MINIMUM = 17
 _VERSION_SECONDS = 30
 

@@ -11,8 +11,6 @@ from stream.count_text import count_text
 from stream.errors import BrokerError
 from stream.files import FileLock
 
-__all__ = ["apache_available", "apache_installed", "check_jars", "ensure_jars"]
-
 _MAVEN_SECONDS = 900
 _OUTPUT_CHARACTERS = 2000
 _POM = Path(__file__).with_name("pom.xml")

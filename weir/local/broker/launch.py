@@ -15,8 +15,6 @@ from stream.settings import KafkaSettings
 from weir.local.broker.apache import apache_command
 from weir.local.broker.kafka_jars import apache_available
 
-__all__ = ["BrokerKind", "BrokerPlan", "broker_command", "check_login", "local_broker", "plan_broker"]
-
 BrokerKind = Literal["apache", "embedded"]
 EMBEDDED_RETENTION_BYTES = 64 * 1024 * 1024
 EMBEDDED_NOTICE = (

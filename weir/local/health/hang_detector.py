@@ -4,8 +4,6 @@ import msgspec
 
 from weir.local.health.health_probe import Health
 
-__all__ = ["HANG_SECONDS", "UNHEALTHY_SECONDS", "Decision", "HangDetector"]
-
 #: A process that does not answer, or reports that it is stuck, is restarted after this time.
 HANG_SECONDS = 25.0
 #: A process that reports another problem than waiting may recover, so it is restarted after this longer time.

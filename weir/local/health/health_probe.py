@@ -13,8 +13,6 @@ import msgspec
 
 from stream.kafka.probe import broker_answers
 
-__all__ = ["Health", "probe"]
-
 #: `stream.telemetry.STALLED`, without its imports, because the watcher and the command need little memory and time.
 _STALLED = "event loop"
 _MAX_BODY_BYTES = 64 * 1024

@@ -28,8 +28,6 @@ from weir.local.prometheus_targets import write_prometheus_targets
 from weir.local.stack_state import ComponentState, load_components, save_components
 from weir.local.supervisord.rpc_client import ProcessInfo, Supervisord, connect
 
-__all__ = ["Watcher", "main"]
-
 _INTERVAL_SECONDS = 2.0
 _PROBE_SECONDS = 4.0  # a busy machine answers late
 _ROUNDS_PER_REFRESH = 8

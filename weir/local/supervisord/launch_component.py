@@ -14,8 +14,6 @@ from stream.count_text import count_text
 from weir.local.plan import Plan, load_plan
 from weir.local.processes import COMPONENT_MARK, end_owned_processes
 
-__all__ = ["main"]
-
 _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 2.0
 

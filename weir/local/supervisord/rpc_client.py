@@ -14,8 +14,6 @@ import msgspec
 from weir.errors import StackError
 from weir.local.stack_state import load_supervisor
 
-__all__ = ["ProcessInfo", "Supervisord", "connect"]
-
 _POLL_SECONDS = 0.1
 _TIMEOUT_SECONDS = 20.0
 _ATTEMPTS = 4

@@ -13,8 +13,6 @@ from typing import Any, TextIO
 
 from supervisor import supervisord
 
-__all__ = ["main", "tolerant_stream"]
-
 
 class _TolerantFile(io.FileIO):
     """A file that drops bytes that cannot be written."""

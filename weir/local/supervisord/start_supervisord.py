@@ -20,8 +20,6 @@ from weir.local.processes import HOME_MARK
 from weir.local.stack_state import save_supervisor
 from weir.local.supervisord.rpc_client import Supervisord
 
-__all__ = ["start_supervisord"]
-
 _START_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 _TEMPLATES = files("weir.local.supervisord")
