@@ -15,10 +15,11 @@ _KEPT_IDS = 50_000
 
 
 class MergedRecord(msgspec.Struct, frozen=True):
-    """A record and its event, which is None if the record is unreadable or a duplicate."""
+    """A record and its event, which is None if the record is unreadable or a duplicate; `logged` is its timestamp in seconds."""
 
     partition: int
     offset: int
+    logged: float
     event: Event | None
 
 
@@ -39,9 +40,12 @@ async def merged_partitions(
             heapq.heappop(clocks)
             continue
         event = readable_content(record.value, record.headers)
-        event = None if event is None else bounded(event, record.timestamp / 1000)  # as score does
+        logged = record.timestamp / 1000
+        event = None if event is None else bounded(event, logged)  # as score does
         heapq.heapreplace(clocks, (time if event is None else max(time, event.time), number))
-        yield MergedRecord(number, record.offset, None if event is None or _is_duplicate(seen, event) else event)
+        yield MergedRecord(
+            number, record.offset, logged, None if event is None or _is_duplicate(seen, event) else event
+        )
 
 
 def _is_duplicate(seen: OrderedDict[str, None], event: Event) -> bool:

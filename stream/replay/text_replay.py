@@ -131,7 +131,7 @@ class TextReplay:
             self._meter.events.skipped += 1
             return None
         if isinstance(event.data, Tick | Closed):
-            return merge_ticks(record.partition, record.offset, [event], _SOURCE)
+            return merge_ticks(record.partition, record.offset, [event], _SOURCE, record.logged)
         if not isinstance(event.data, RequestRecord | ResponseRecord):
             return None
         if not self._plan.request.covers(event.data.tenant, event.time):

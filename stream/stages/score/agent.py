@@ -194,7 +194,8 @@ class ScoreAgent:
 
     async def _forward(self, forward: Forward) -> None:
         """Merge ticks of one partition, publish the result to verdicts and signals, then acknowledge the ticks."""
-        tick = merge_ticks(forward.partition, forward.offset, forward.events, SOURCE)
+        logged = forward.tokens[-1].message.timestamp
+        tick = merge_ticks(forward.partition, forward.offset, forward.events, SOURCE, logged)
         publish = self._app.publisher.publish
         await asyncio.gather(
             publish(self._names.verdicts, tick, partition=forward.partition),

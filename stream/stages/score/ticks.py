@@ -26,8 +26,9 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     tokens: list[Any]
 
 
-def merge_ticks(partition: int, offset: int, events: list[Event], source: str) -> Event:
-    """Merge `events` (Tick and Closed, in order) into one tick; `offset` is the offset of the last event."""
+def merge_ticks(partition: int, offset: int, events: list[Event], source: str, logged: float | None = None) -> Event:
+    """Merge `events` (Tick and Closed, in order) into one tick; `offset` and `logged` are the last event's offset and timestamp."""
+    logged = None if logged is None or logged < 0 else logged  # a record without a timestamp
     sources: dict[str, float] = {}
     closed: dict[str, None] = {}
     for event in events:
@@ -36,7 +37,7 @@ def merge_ticks(partition: int, offset: int, events: list[Event], source: str) -
             sources[name] = max(time, sources.get(name, time))
         if isinstance(event.data, Closed):
             closed[event.data.source] = None
-    tick = Tick(stage=_STAGE, partition=partition, sources=sources, closed=tuple(closed))
+    tick = Tick(stage=_STAGE, partition=partition, sources=sources, closed=tuple(closed), logged=logged)
     return Event(
         id=f"{_STAGE}/{partition}/{offset}",
         source=source,

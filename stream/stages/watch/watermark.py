@@ -12,6 +12,7 @@ import msgspec
 from stream.wire import Tick
 
 #: A step of a source counts for at most this share of the limit, so that a clock jump makes no other source inactive.
+#: So much append time that a source did not use counts for its next steps: Kafka stores ticks at irregular intervals.
 _LARGEST_STEP = 0.25
 #: Number of closed sources that are kept per partition, to ignore duplicate ticks after the end of a source.
 _ENDED = 128
@@ -25,12 +26,13 @@ class SourceTime(msgspec.Struct):
     """A source on one partition, with its newest `time`.
 
     `progress` starts at `SourceLane.progress`, and grows by each (capped) step by which `time` advances. `heard_at` is
-    the value of `SourceLane.progress` when `time` last advanced.
+    the value of `SourceLane.progress` when `time` last advanced. `logged` is the append time that `progress` has used.
     """
 
     time: float
     progress: float
     heard_at: float
+    logged: float = 0.0
 
 
 class SourceLane(msgspec.Struct, kw_only=True):
@@ -55,7 +57,7 @@ class SourceLane(msgspec.Struct, kw_only=True):
     def apply(self, tick: Tick, silence_seconds: float, partitions: int) -> None:
         """Apply a tick of this partition, one of `partitions`."""
         self.heard = True
-        moved = [name for name, time in tick.sources.items() if self._advance(name, time, silence_seconds)]
+        moved = [name for name, time in tick.sources.items() if self._advance(name, time, tick.logged, silence_seconds)]
         for name in tick.closed:
             self._end(name, tick.sources.get(name, -inf), min(_ENDED, _KEPT // partitions))
         self.progress = max((self.progress, *(source.progress for source in self.sources.values())))
@@ -77,7 +79,8 @@ class SourceLane(msgspec.Struct, kw_only=True):
         while len(self.ended) > most:
             del self.ended[next(iter(self.ended))]
 
-    def _advance(self, name: str, time: float, silence_seconds: float) -> bool:
+    def _advance(self, name: str, time: float, logged: float | None, silence_seconds: float) -> bool:
+        logged = time if logged is None else logged
         if time <= self.ended.get(name, -inf):
             return False
         source = self.sources.get(name)
@@ -86,12 +89,15 @@ class SourceLane(msgspec.Struct, kw_only=True):
             return False
         if source is None:
             self.released.pop(name, None)
-            self.sources[name] = SourceTime(time, self.progress, self.progress)
+            self.sources[name] = SourceTime(time, self.progress, self.progress, logged)
             return True
         if time <= source.time:
             return False
         if source.time > -inf:
-            source.progress += min(time - source.time, silence_seconds * _LARGEST_STEP)
+            source.logged = min(logged, max(source.logged, logged - silence_seconds * _LARGEST_STEP))
+            step = min(time - source.time, logged - source.logged)
+            source.progress += step
+            source.logged += step
         source.time = time
         return True
 
@@ -106,9 +112,10 @@ class Watermark:
     """The minimum time over all live sources and all P = `partitions` inference partitions; it never decreases.
 
     A source is released (the watermark no longer waits for it) if its time stays the same while another source on the
-    partition advances by `silence_seconds` of event time. A released source is live again when its time is less than
-    `silence_seconds` behind the slowest live source. A new source that is further behind is released at once. A closed
-    source is removed.
+    partition advances by `silence_seconds`, both in event time and in append time (the times at which Kafka stored its
+    ticks). Event time alone is not enough: after an outage of Kafka, a backlog of many minutes is stored in seconds,
+    while the other sources still reconnect. A released source is live again when its time is less than `silence_seconds`
+    behind the slowest live source. A new source that is further behind is released at once. A closed source is removed.
 
     `value` is None until each partition has a tick and each of the `known` sources (live before a restart) has sent a
     tick or is released. Without live sources the watermark stays the same.

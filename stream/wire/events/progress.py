@@ -26,7 +26,8 @@ class Tick(EventData, frozen=True, kw_only=True):
     - ``capture``: `sources` is {its source: T}; no later event of the source is older than T. `spool` is the used share
       of its spool, reserved space included, in [0, 1].
     - ``score``: the fields describe the records of inference partition `partition` that the stage has read since its
-      last tick. `sources` has the times of the capture ticks, `closed` the sources that have ended.
+      last tick. `sources` has the times of the capture ticks, `closed` the sources that have ended. `logged` is the
+      timestamp of the newest of these records in Kafka.
     - ``watch``: `watermark` is the watermark of signals partition `partition`; the tick is on the same partition of
       findings.
     """
@@ -39,6 +40,7 @@ class Tick(EventData, frozen=True, kw_only=True):
     closed: tuple[str, ...] = ()
     watermark: Seconds | None = None
     spool: float = 0.0
+    logged: Seconds | None = None
 
 
 class Closed(EventData, frozen=True, kw_only=True):

@@ -221,9 +221,11 @@ async def test_a_clock_that_is_ahead_by_years_moves_no_output_past_an_hour_after
     await lab.append(request("r1", "call 5551234", at=years), tick(years), closed(years))
     async with lab.running(app):
         await lab.settled(app)
-    stored = max(record.timestamp for record in await lab.read(lab.names.inference, P)) / 1000
+    times = {record.timestamp / 1000 for record in await lab.read(lab.names.inference, P)}
+    stored = max(times)
     events = [event for topic in (lab.verdicts, lab.signals, lab.findings) for _, event in await topic()]
     assert {type(event.data) for event in events} == {Verdict, Signal, FindingRecord, Tick}
     assert max(event.time for event in events) <= stored + 3600
     ticks = [event.data for event in events if isinstance(event.data, Tick)]
     assert max(at for item in ticks for at in item.sources.values()) <= stored + 3600
+    assert {item.logged for item in ticks} <= times

@@ -41,10 +41,12 @@ def test_a_tick_waits_for_earlier_open_events_and_no_tick_is_lost(steps, data):
 
 
 def test_merging_keeps_the_newest_time_of_each_source_and_the_closed_sources():
-    merged = merge_ticks(3, 17, [tick(5.0), tick(4.0, "b"), closed(6.0), tick(5.5, "b")], "weir/score")
+    merged = merge_ticks(3, 17, [tick(5.0), tick(4.0, "b"), closed(6.0), tick(5.5, "b")], "weir/score", 7.0)
     assert merged.data.sources == {"s1": 6.0, "b": 5.5}
     assert merged.data.closed == ("s1",)
     assert (merged.data.stage, merged.data.partition, merged.id) == ("score", 3, "score/3/17")
+    assert merged.data.logged == 7.0
+    assert merge_ticks(3, 17, [tick(5.0)], "weir/score", -0.001).data.logged is None, "the record has no timestamp"
 
 
 def test_a_new_assignment_discards_the_open_events():

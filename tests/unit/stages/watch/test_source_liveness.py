@@ -43,6 +43,18 @@ def test_a_source_that_closes_is_not_inactive_and_a_source_that_closes_late_has_
     assert [alarm for _, _, alarm in told(found(SourceLiveness(rules(1)), lane))] == [True, False, False, False]
 
 
+def test_a_source_that_is_connected_again_later_than_the_others_after_an_outage_has_no_finding():
+    """Each second, Kafka stores 30 s of the backlog of `a`."""
+    watch = SourceLiveness(rules(1))
+    (lane,) = tick_lanes(120, {"a": [], "b": []})
+    log = [msgspec.structs.replace(event.data, logged=event.time) for event in lane]
+    for second in range(1, 31):
+        late = {} if second <= 10 else {"b": START + 120 + 30 * (second - 10)}
+        tick = score_tick(0, {"a": START + 120 + 30 * second} | late).data
+        log.append(msgspec.structs.replace(tick, logged=START + 1020 + second))
+    assert [event for offset, tick in enumerate(log) for event in watch.apply(tick, offset)] == []
+
+
 def test_if_all_sources_are_inactive_there_is_no_finding():
     (lane,) = tick_lanes(1000, {"a": [(100, 900)], "b": [(100, 900)]})
     assert found(SourceLiveness(rules(1)), lane) == []

@@ -9,8 +9,8 @@ from stream.stages.watch.watermark import Watermark
 from stream.wire import Tick
 
 
-def tick(partition, closed=(), **sources):
-    return Tick(stage="score", partition=partition, sources=sources, closed=closed)
+def tick(partition, closed=(), logged=None, **sources):
+    return Tick(stage="score", partition=partition, sources=sources, closed=closed, logged=logged)
 
 
 def test_a_new_stage_has_no_watermark_before_a_tick_of_every_partition():
@@ -63,6 +63,44 @@ def test_an_inactive_source_does_not_hold_back_the_watermark_after_its_limit():
     assert watermark.released() == set()
     run(watermark, "a", 70, 71)
     assert watermark.value == 71.0
+    assert watermark.released() == {"b"}
+
+
+def after_an_outage(lost):
+    """Apply the backlog of `a`, of which Kafka stores 30 s in each second; `b` is connected again after `lost` seconds."""
+    watermark = Watermark(1, 60)
+    for second in range(121):
+        watermark.apply(tick(0, logged=1000.0 + second, a=float(second), b=float(second)))
+    for second in range(1, lost + 1):
+        watermark.apply(tick(0, logged=1720.0 + second, a=min(120.0 + 30 * second, 720.0 + second)))
+    return watermark
+
+
+def test_a_source_that_is_connected_again_later_than_the_others_after_an_outage_is_not_released():
+    watermark = after_an_outage(lost=40)
+    assert watermark.released() == set()
+    assert watermark.value == 120.0
+    watermark.apply(tick(0, logged=1761.0, a=761.0, b=150.0))
+    assert watermark.value == 150.0
+    assert after_an_outage(lost=61).released() == {"b"}
+
+
+@pytest.mark.parametrize("burst", [2, 10])
+def test_a_source_is_released_after_the_same_time_if_kafka_stores_the_ticks_in_bursts(burst):
+    watermark = Watermark(1, 60)
+    watermark.apply(tick(0, logged=1000.0, a=0.0, b=0.0))
+    released = None
+    for second in range(1, 100):
+        watermark.apply(tick(0, logged=1000.0 + -(-second // burst) * burst, a=float(second)))
+        released = second if released is None and watermark.released() else released
+    assert released == 60
+
+
+def test_if_the_clock_of_kafka_goes_back_the_next_steps_count():
+    watermark = Watermark(1, 60)
+    watermark.apply(tick(0, logged=9000.0, a=0.0, b=0.0))
+    for second in range(1, 62):
+        watermark.apply(tick(0, logged=1000.0 + second, a=float(second)))
     assert watermark.released() == {"b"}
 
 
