@@ -2,7 +2,9 @@
 
 import os
 import re
+import signal
 import time
+from pathlib import Path
 from typing import ClassVar
 
 import msgspec
@@ -21,13 +23,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     seconds_each: float = 0.0
     load_seconds: float = 0.0
+    killed_once: str = ""
 
 
 class Double(TextDetector[Config]):
     """Flags four or more digits in a row.
 
     Words in a text control the detector: HANG hangs, CRASH ends its process, RAISE and ``BUG-NAME`` (its name) raise, HALF halves
-    the covered share of the text.
+    the covered share of the text. If `killed_once` names a file that does not exist, the first batch creates it and kills the process.
     """
 
     name: ClassVar[str] = "pii"
@@ -49,6 +52,9 @@ class Double(TextDetector[Config]):
             raise NotLoadedError("score before load")
         if delay := self.config.seconds + self.config.seconds_each * len(texts):
             time.sleep(delay)
+        if self.config.killed_once and not Path(self.config.killed_once).exists():
+            Path(self.config.killed_once).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         return [self._score(text) for text in texts]
 
     def _score(self, text):

@@ -1,6 +1,7 @@
 """Model processes with a deadline, and the search for the text that makes a process hang or crash.
 
 A detector that hangs or crashes must affect only the event that caused the failure, so a failed batch is halved until this event is alone.
+An event that was alone when its process ended is scored once more: the kernel can have killed the process because memory was short.
 """
 
 import asyncio
@@ -104,7 +105,9 @@ class ModelPool:
         answered: Answer = await self._task(model_process.answer_question, (name, question), self._deadline)
         return answered
 
-    async def _part(self, items: Sequence[Item], rows: list[int], deadline: float, deliver: Deliver) -> None:
+    async def _part(
+        self, items: Sequence[Item], rows: list[int], deadline: float, deliver: Deliver, *, again: bool = True
+    ) -> None:
         try:
             scored: list[Scored] = await self._task(model_process.score, ([items[row] for row in rows],), deadline)
         except ModelsLost:
@@ -118,6 +121,10 @@ class ModelPool:
             for row, result in zip(rows, scored, strict=True):
                 deliver(row, result)
             return
+        if len(rows) == 1 and again and failed.error == ProcessExpired.__name__:
+            _log.warning("a model process ended (%s), trying its text once more", failed.error)
+            await self._part(items, rows, deadline, deliver, again=False)
+            return
         if len(rows) == 1:
             deliver(rows[0], failed)
             return
@@ -128,8 +135,8 @@ class ModelPool:
         )
         _log.warning("a batch of %d texts failed (%s%s), halving it", len(rows), failed.error, late)
         half, deadline = len(rows) // 2, max(deadline / 2, self._deadline * _SMALLEST_SHARE)
-        await self._part(items, rows[:half], deadline, deliver)
-        await self._part(items, rows[half:], deadline, deliver)
+        await self._part(items, rows[:half], deadline, deliver, again=False)
+        await self._part(items, rows[half:], deadline, deliver, again=False)
 
     async def _task(self, work: Callable[..., Any], arguments: tuple[Any, ...], deadline: float) -> Any:
         """Run a task. If the pool is already broken (an idle process was killed), replace the pool and retry."""

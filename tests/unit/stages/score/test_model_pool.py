@@ -61,6 +61,21 @@ async def test_only_the_events_of_a_batch_that_cause_a_failure_fail(caplog):
     assert "s; [score] deadline_seconds is 2), halving it" in caplog.text
 
 
+async def test_a_text_whose_process_is_killed_by_another_cause_is_scored_by_the_next_process(tmp_path, caplog):
+    spec = msgspec.structs.replace(SPEC, options={"pii": {"killed_once": str(tmp_path / "killed")}})
+    async with running(spec) as pool:
+        (outcome,) = await scored(pool, "call 5551234")
+    assert failure_of(outcome) is None
+    assert outcome.scores["pii"].flagged
+    assert "trying its text once more" in caplog.text
+
+
+async def test_a_text_that_ends_its_process_fails_after_the_second_attempt(caplog):
+    async with running() as pool:
+        assert await scored(pool, "a CRASH") == [Failed(disposition="bug", error="ProcessExpired")]
+    assert caplog.text.count("trying its text once more") == 1
+
+
 async def test_long_texts_that_together_need_more_than_a_deadline_are_all_scored(caplog):
     """Each half of the batch exceeds the deadline too, and each text exceeds its share of the deadline."""
     slow = msgspec.structs.replace(SPEC, options={"pii": {"seconds_each": 1.5}})
