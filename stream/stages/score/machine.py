@@ -44,7 +44,8 @@ def item_of(
     """Return the item that a model process scores; `detectors` defaults to the expected detectors, `embed` to no text."""
     context = data.context if isinstance(data, ResponseRecord) else ()
     instructions = data.instructions if isinstance(data, ResponseRecord) else ()
-    tools = data.tools if isinstance(data, ResponseRecord) else None
+    # The last call of a shortened record can be cut, which is no error of the model.
+    tools = data.tools if isinstance(data, ResponseRecord) and data.recorded == 1.0 else None
     return Item(
         parts=tuple(
             ItemPart(

@@ -2,12 +2,13 @@
 
 import msgspec
 from support.doubles import asked, scored
-from support.events import an_end
+from support.events import an_end, event_of
 
 from detectors.registry import create_text
+from serving.capture.shortened_record import shortened
 from stream.stages.score.event_parts import MAX_PARTS, Item, readings
-from stream.stages.score.machine import item_of
-from stream.wire import Choice, DeclaredTool, Message, ToolCallPart, ToolResponsePart
+from stream.stages.score.machine import item_of, verdict
+from stream.wire import Choice, DeclaredTool, Message, TextPart, ToolCallPart, ToolResponsePart
 
 
 def calls_read(item):
@@ -39,6 +40,21 @@ def test_with_a_tool_of_the_provider_calls_of_any_name_count_as_declared():
     assert "declared" not in calls_read(item_of(an_end("r1", messages=answer, tools=hosted)))[0][0][1]
     assert calls_read(item_of(an_end("r1", messages=answer)))[0][0][1]["declared"] is None
     assert calls_read(item_of(an_end("r1", messages=answer, tools=())))[0][0][1]["declared"] is False
+
+
+def test_the_calls_of_an_answer_that_was_shortened_for_kafka_are_not_checked():
+    declared = (DeclaredTool(name="get", parameters={"type": "object"}),)
+    parts = (
+        TextPart(content="x" * 900),
+        ToolCallPart(name="get", arguments=msgspec.json.encode({"a": "y" * 300}).decode()),
+    )
+    whole = an_end("r1", messages=(Choice(parts=parts),), tools=declared)
+    short = shortened(whole, len(msgspec.json.encode(whole)) - 100)
+    assert 0 < len(short.messages[0].parts[1].text) < len(parts[1].text)
+    for record, label in ((whole, "ok"), (short, "error")):
+        score = scored(create_text("tools"), item_of(record, ("pii",)))[0]
+        found = verdict(event_of(record, "r1/end", 1.0), "tools", "1", score)
+        assert (found.flagged, found.label) == (False, label)
 
 
 def test_the_tools_detector_counts_the_equal_calls_of_a_history():
