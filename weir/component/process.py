@@ -11,7 +11,7 @@ import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from stream.telemetry import STALLED, MetricsServer, Pages, TraceSettings, tracer_provider
+from stream.telemetry import STALLED, MetricsServer, Pages, TraceSettings, shut_down, tracer_provider
 from weir.errors import StackError
 from weir.home.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
 from weir.settings import Settings, load_settings
@@ -89,7 +89,7 @@ def running(name: str, pages: Callable[[Process], Pages | None] = lambda _proces
         yield process
     finally:
         server.stop()
-        tracer.shutdown()
+        shut_down(tracer)
 
 
 def process_ports(settings: Settings) -> dict[str, int]:
