@@ -38,16 +38,17 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     """The accuracy of the answers of one (tenant, model).
 
     `answers` counts labelled answers. `reference` is the accuracy of the first answers, or None while there are too few
-    answers. If the accuracy fell, `fell_at` is the event time of the first answer after the fall, and the other fields
-    describe the answers from then on. `since` is their number and `accuracy` their accuracy. `wrong` is the number of
-    wrong answers (value below 0.5), `evidence` has the requests of the newest wrong answers, `keys` is the number of their
-    API keys, and `principals` is {API key: wrong answers} of the keys with the most. If the accuracy did not fall, `accuracy` is the
-    accuracy of all answers.
+    answers; `reference_until` is the event time of the last of the first answers. If the accuracy fell, `fell_at` is the
+    event time of the first answer after the fall, and the other fields describe the answers from then on. `since` is their
+    number and `accuracy` their accuracy. `wrong` is the number of wrong answers (value below 0.5), `evidence` has the
+    requests of the newest wrong answers, `keys` is the number of their API keys, and `principals` is {API key: wrong
+    answers} of the keys with the most. If the accuracy did not fall, `accuracy` is the accuracy of all answers.
     """
 
     answers: int
     accuracy: float
     reference: float | None = None
+    reference_until: float = 0.0
     statistic: float = 0.0
     limit: float = 0.0
     fell_at: float | None = None
@@ -64,12 +65,13 @@ def accuracy_of(answers: Iterable[JudgedAnswer], settings: AccuracySettings) -> 
     overall = _mean(ordered)
     count = settings.reference_events
     limit = float(settings.alarm_every_events)
-    if len(ordered) <= count:
-        return Accuracy(answers=len(ordered), accuracy=overall, limit=limit)
-    reference = _mean(ordered[:count])
-    later = ordered[count:]
+    first, later = ordered[:count], ordered[count:]
+    found = Accuracy(answers=len(ordered), accuracy=overall, limit=limit, reference_until=first[-1].time)
+    if not later:
+        return found
+    reference = _mean(first)
     statistic, start = _test([one.value for one in later], reference - settings.margin, limit)
-    found = Accuracy(answers=len(ordered), accuracy=overall, reference=reference, statistic=statistic, limit=limit)
+    found = msgspec.structs.replace(found, reference=reference, statistic=statistic)
     return found if start is None else _fallen(found, later[start:])
 
 

@@ -24,9 +24,9 @@ def decide_accuracy(
     """Return the records to publish: alerts that open, change or resolve.
 
     `firing` contains the firing accuracy alerts, `next_id(tenant, model)` returns the id of the next alert of a stream.
-    If the accuracy has recovered, or the labels of the fall have expired, the alert gets a record with statistic 0. The
-    alert resolves `_RESOLVE_SECONDS` of event time after this record, because a fall can disappear and return while
-    late labels arrive.
+    If the accuracy has recovered, or the labels of the fall or of the time before have expired, the alert gets a record
+    with statistic 0. The alert resolves `_RESOLVE_SECONDS` of event time after this record, because a fall can
+    disappear and return while late labels arrive.
     """
     open_alerts = {(alert.tenant, alert.model): alert for alert in firing}
     fallen = {stream: accuracy for stream, accuracy in found.items() if accuracy.fell_at is not None}
@@ -44,7 +44,7 @@ def decide_accuracy(
             continue
         at = max(log_time, alert.at)
         if not _has_recovered(alert):
-            records.append(revised(alert, at=at, **_recovered(stream, found.get(stream))))
+            records.append(revised(alert, at=at, **_recovered(alert, found.get(stream))))
         elif log_time - alert.at >= _RESOLVE_SECONDS:
             records.append(revised(alert, at=at, state="resolved", resolved_at=at))
     return records
@@ -55,10 +55,13 @@ def _has_recovered(alert: AlertRecord) -> bool:
     return alert.statistic == 0.0
 
 
-def _recovered(stream: _Stream, accuracy: Accuracy | None) -> dict[str, Any]:
+def _recovered(alert: AlertRecord, accuracy: Accuracy | None) -> dict[str, Any]:
     if accuracy is None:
-        return {"statistic": 0.0, "summary": f"Accuracy of {stream[1]}: the labels of the fall expired."}
-    summary = f"Accuracy of {stream[1]} recovered: {accuracy.accuracy:.0%} of all {accuracy.answers} labelled answers are correct."
+        return {"statistic": 0.0, "summary": f"Accuracy of {alert.model}: the labels of the fall expired."}
+    # A reference with answers after the fall cannot show whether the accuracy is as high as before.
+    is_expired = accuracy.reference_until >= alert.opened_at
+    what = ": the labels from before the fall expired;" if is_expired else " recovered:"
+    summary = f"Accuracy of {alert.model}{what} {accuracy.accuracy:.0%} of all {accuracy.answers} labelled answers are correct."
     return {"statistic": 0.0, "score": accuracy.accuracy, "summary": summary}
 
 

@@ -127,6 +127,18 @@ def test_an_alert_resolves_an_hour_after_its_record_of_the_recovery():
     assert "expired" in expired.summary
 
 
+@pytest.mark.parametrize("kept", [700, 150])
+def test_an_alert_whose_earlier_labels_expired_is_not_reported_as_recovered(kept):
+    """The first answers that remain are as bad as the later ones, so there is no fall; with 150, there is no reference."""
+    given = answers((400, 0.95), (700, 0.6))
+    (alert,) = decide_accuracy([], {("acme", "m"): accuracy_of(given, SETTINGS)}, given[-1].time, lambda *_: "al_1")
+    remaining = accuracy_of(given[-kept:], SETTINGS)
+    (record,) = decide_accuracy([alert], {("acme", "m"): remaining}, given[-1].time + 60.0, lambda *_: "al_2")
+    assert (record.alert_id, record.statistic) == ("al_1", 0.0)
+    assert "recovered" not in record.summary
+    assert f"the labels from before the fall expired; {remaining.accuracy:.0%} of all {kept} " in record.summary
+
+
 def test_an_alert_names_at_most_32_keys():
     """With all keys of a large service, the record would be too large for Kafka."""
     given = answers((400, 0.95), (400, 0.3))
