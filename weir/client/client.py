@@ -166,12 +166,20 @@ class _ChangeFilter:
         return msgspec.structs.replace(_as(Alert, data), silenced=silenced, at=at)
 
     def retraining(self, data: Any, _begin: float | None = None) -> Retraining | None:
-        """Return the retraining event if its state is new, or if it is progress."""
+        """Return the retraining event if its state is new, or if it is progress.
+
+        A stage that restarts can publish an earlier state again, after later states. Such a record has the same time.
+        """
         if not isinstance(data, RetrainingRecord):
             return None
-        known, *_ = self._known.get(data.retraining_id, ("", 0, False))
+        newest, *_ = self._known.get(data.retraining_id, ("", 0, False))
+        name = f"{data.retraining_id} {data.state} {data.at}"
+        if data.state != "progress":
+            if data.state == newest or name in self._known:
+                return None
+            self._remember(name, (data.state, 0, False))
         self._remember(data.retraining_id, (data.state, 0, False))
-        return _as(Retraining, data) if data.state == "progress" or data.state != known else None
+        return _as(Retraining, data)
 
     def _remember(self, name: str, state: tuple[str, int, bool]) -> None:
         self._known[name] = state
