@@ -24,6 +24,8 @@ _CHECKS: dict[str, str] = {
     "started": "Kafka has an operator's decision about this version, without the gate",
     "routed": "delivery routed requests only to a version that the gate or an operator let pass",
 }
+#: States that end a training; a team's own trainer can publish only the second or both.
+_TRAINED = ("trained", "completed")
 _PINNING = ("requested", "approved")
 #: States of a request for which delivery publishes a route.
 ROUTED_STATES = ("shadow", "canary", "promoted", "rolled_back", "expired")
@@ -113,8 +115,9 @@ class _Builder:
 
     def state(self, record: RetrainingRecord) -> str:
         identity = f"{record.retraining_id}/{record.state}"
-        numbers: dict[str, str | float] = dict(record.numbers)
-        return self.node(record.state, identity, record.at, reason=record.reason, by=record.by, **numbers)
+        # `numbers` have any names if the training is not Weir's own.
+        facts: dict[str, str | float] = {**record.numbers, "reason": record.reason, "by": record.by}
+        return self.node(record.state, identity, record.at, **facts)
 
     def model(self, version: str) -> None:
         """Add a version, and the edge from its parent if it was derived from it."""
@@ -132,7 +135,7 @@ class _Builder:
         model = self._facts.models[version]
         if not model.retraining_id and model.dataset_digest:  # `weir train` has no request
             return
-        trained = self._facts.state(model.retraining_id, "trained", "completed")
+        trained = self._facts.state(model.retraining_id, *_TRAINED)
         if trained is None:
             missing = f"weir.retraining has no state trained for {model.retraining_id or 'this version'}"
             self.edge(model.retraining_id, version, "trained", missing)
@@ -155,7 +158,9 @@ class _Builder:
             broken = f"the request's dataset is {record.dataset_digest}"
         elif dataset is not None and dataset.digest != digest:
             broken = f"the rows on disk have the digest {dataset.digest}"
-        self.edge(digest, f"{model.retraining_id}/trained" if model.retraining_id else version, "used", broken)
+        trained = facts.state(model.retraining_id, *_TRAINED)
+        training = f"{model.retraining_id}/{trained.state if trained else _TRAINED[0]}"
+        self.edge(digest, training if model.retraining_id else version, "used", broken)
         requested = facts.state(model.retraining_id, "requested")
         if requested is not None:
             self.edge(

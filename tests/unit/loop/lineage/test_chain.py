@@ -104,6 +104,21 @@ def test_a_complete_chain_names_its_requests_and_no_edge_is_broken():
     assert next(node for node in chain.nodes if node.id == "al_1").place == "t-0@5"
 
 
+@pytest.mark.parametrize("ends", [("trained",), ("completed",), ("trained", "completed")])
+def test_the_dataset_leads_to_the_training_of_any_trainer(ends):
+    records = log()
+    del records["trained"]
+    numbers = {"by": 1.0, "reason": 2.0, "loss": 3.0}
+    records |= {name: state(name, 20.0, model_version="m_1", numbers=numbers) for name in ends}
+    chain = chain_of(facts_of(records), "m_1", DATASET)
+    nodes = {node.id: node for node in chain.nodes}
+    assert chain.broken == []
+    assert {name for edge in chain.edges for name in (edge.cause, edge.effect)} <= nodes.keys()
+    assert nodes[f"rt_1/{ends[-1]}"].facts == {"loss": 3.0, "reason": ends[-1]}
+    used = {"prov:activity": f"weir:rt_1/{ends[-1]}", "prov:entity": "weir:d1"}
+    assert used in json.loads(prov_json(chain))["used"].values()
+
+
 @pytest.mark.parametrize(
     ("removed", "edges"),
     [
