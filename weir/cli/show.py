@@ -124,7 +124,7 @@ async def _terms(settings: "Settings", story: "RequestStory") -> "dict[str, Clus
 
 
 def _trace_url(settings: "Settings", trace_id: str) -> str:
-    """Return the trace's page in the local MLflow, or "" if MLflow does not run."""
+    """Return the trace's page, or "" if the stack has no trace viewer."""
     from weir.local.stack_state import load_components
     from weir.operate.trace_links import trace_page
 

@@ -10,11 +10,11 @@ _TRACE_ID = "{trace_id}"
 def trace_page(settings: Settings, address: str, trace_id: str) -> str:
     """Return the URL of a trace: from the setting ``trace.view`` if it is set, else in MLflow at `address`.
 
-    Returns "" if there is no trace id or no viewer.
+    Returns "" if there is no trace id or no viewer. With ``trace.endpoint``, MLflow does not have the traces.
     """
     if settings.trace.view and trace_id:
         return settings.trace.view.replace(_TRACE_ID, trace_id)
-    if not address or not trace_id:
+    if settings.trace.endpoint or not address or not trace_id:
         return ""
     return f"{address}/#/experiments/{settings.mlflow.experiment}/traces?selectedEvaluationId=tr-{trace_id}"
 

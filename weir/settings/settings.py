@@ -53,7 +53,7 @@ class TraceSection(Section):
     ratio: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of new traces that are exported")
     view: TraceLink = Field(
         "",
-        description="URL of a trace's page, with {trace_id} (http://127.0.0.1:16686/trace/{trace_id}); empty: the local MLflow's",
+        description="URL of a trace's page, with {trace_id} (http://127.0.0.1:16686/trace/{trace_id}); empty: the local MLflow's, or no links if `endpoint` is set",
     )
 
 
