@@ -23,12 +23,15 @@ from stream.ledger.queries.judged_answers import judged_answers
 from stream.ledger.queries.reviews import RejectedFeedback, rejected_feedback
 from stream.ledger.shard import Shard
 from stream.ledger.sources import SourceTime, full_spools, read_watermark, source_times, verdict_lag, watermark
+from stream.ledger.time_share import TimeShare
 from stream.runbook import ACCURACY
 from stream.settings import LedgerSettings, TenantSettings
 from stream.wire import OWN_TENANT, AlertRecord, TopicNames, stream_key
 from stream.wire.ids import alert_id
 
 _UNJOINED_SECONDS = 10.0
+#: One new label needs a join and a test of all labels (1.5 s for 100,000), on the thread that also applies records.
+_ACCURACY_SHARE = 0.05
 #: The lag must be above its bound in so many consecutive decisions, about one per second, before its alert opens: if a paused gateway
 #: continues, its next tick advances event time by the whole pause, and score forwards this tick a moment later.
 _LAG_DECISIONS = 5
@@ -55,7 +58,10 @@ class _Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerStore:
-    """The open ledger, with one file per inference partition; the other parameters are those of :class:`LedgerFile`."""
+    """The open ledger, with one file per inference partition.
+
+    The accuracy is computed for at most `accuracy_share` of the time; the other parameters are those of :class:`LedgerFile`.
+    """
 
     def __init__(  # noqa: PLR0913 - the settings of the files and of the tenants
         self,
@@ -66,6 +72,7 @@ class LedgerStore:
         *,
         unstored: Unstored = lambda: None,
         tenants: Callable[[str], TenantSettings] = lambda _tenant: TenantSettings(),
+        accuracy_share: float = _ACCURACY_SHARE,
     ) -> None:
         files.directory.mkdir(parents=True, exist_ok=True)
         self._decision_topics = {names.findings, names.alerts, names.retraining}
@@ -78,6 +85,7 @@ class LedgerStore:
         self._tenants = tenants
         self._accuracy: dict[tuple[str, str], Accuracy] = {}
         self._judged = _Judged()
+        self._accuracy_time = TimeShare(accuracy_share)
         self._lagging = 0
 
     def close(self) -> None:
@@ -168,20 +176,22 @@ class LedgerStore:
         """Return the accuracy of the labelled answers by (tenant, model).
 
         The accuracy is computed again after new labels, and after labels or answers expired. While labels have no answer,
-        it is also computed every 10 s of event time.
+        it is also computed every 10 s of event time. If that needs more than a share of the time, the result is older.
         """
         log_time, judgments = self.log_time(), sum(shard.judgments for shard in self.shards.values())
         floors = tuple(shard.floor for shard in self.shards.values())
         waited = self._judged.unjoined and abs(log_time - self._judged.log_time) >= _UNJOINED_SECONDS
         if waited or (judgments, floors) != (self._judged.judgments, self._judged.floors):
-            found = judged_answers(self._databases)
-            self._accuracy = {
-                stream: accuracy_of(answers, self._tenants(stream[0]).accuracy)
-                for stream, answers in found.streams.items()
-            }
-            unjoined = sum(found.unjoined.values())
-            self._judged = _Judged(judgments=judgments, floors=floors, log_time=log_time, unjoined=unjoined)
+            self._accuracy_time.run(lambda: self._judge(_Judged(judgments=judgments, floors=floors, log_time=log_time)))
         return self._accuracy
+
+    def _judge(self, state: _Judged) -> None:
+        """Compute the accuracy from all labels; `state` is the present state."""
+        found = judged_answers(self._databases)
+        self._accuracy = {
+            stream: accuracy_of(answers, self._tenants(stream[0]).accuracy) for stream, answers in found.streams.items()
+        }
+        self._judged = msgspec.structs.replace(state, unjoined=sum(found.unjoined.values()))
 
     def _next_accuracy_alert(self, tenant: str, model: str) -> str:
         """Return the id of the next accuracy alert of a model: a hash that contains how many have resolved."""

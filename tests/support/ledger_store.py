@@ -27,7 +27,14 @@ class MemoryLedger:
         self, partitions=1, tenants=lambda _tenant: TenantSettings(), retention_seconds=float("inf"), **settings
     ):
         self._settings = LedgerSettings(**settings)
-        self.store = LedgerStore(MemoryFiles(), TopicNames("weir."), partitions, retention_seconds, tenants=tenants)
+        self.store = LedgerStore(
+            MemoryFiles(),
+            TopicNames("weir."),
+            partitions,
+            retention_seconds,
+            tenants=tenants,
+            accuracy_share=1.0,  # each decision uses the newest labels
+        )
         self.published = []
 
     def apply(self, records):

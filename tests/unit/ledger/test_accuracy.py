@@ -11,6 +11,7 @@ from support.ledger_store import MemoryLedger, states
 from stream.ledger.accuracy import Accuracy, JudgedAnswer, accuracy_of
 from stream.ledger.alerts.fallen_accuracy import decide_accuracy
 from stream.ledger.queries.judged_answers import accuracy_hours, judged_answers, unjoined_count
+from stream.ledger.time_share import TimeShare
 from stream.settings import AccuracySettings, TenantSettings
 from stream.wire import LabelRecord
 
@@ -163,3 +164,26 @@ def test_an_alert_ends_when_the_labels_of_its_fall_expire_although_no_other_labe
             pass
         ledger.decide()
         assert ledger.alerts("accuracy")[0].summary == "Accuracy of m: the labels of the fall expired."
+
+
+def test_many_labels_are_judged_less_often_than_they_arrive(monkeypatch):
+    """Each evaluation needs a second, and a share of 5 % then leaves 19 s without an evaluation."""
+    now, evaluated, log = [0.0], [], Log()
+
+    def slow(databases):
+        evaluated.append(now[0])
+        now[0] += 1.0
+        return judged_answers(databases)
+
+    monkeypatch.setattr("stream.ledger.store.judged_answers", slow)
+    with MemoryLedger() as ledger:
+        ledger.store._accuracy_time = TimeShare(0.05, lambda: now[0])
+        ledger.apply(log.inference(*(end(f"r{row}", float(row), owed=()) for row in range(50))))
+        for row in range(50):
+            now[0] = max(now[0], float(row))
+            ledger.apply(log.records("weir.feedback", label(f"r{row}", 1.0)))
+            ledger.decide()
+        assert evaluated == [0.0, 20.0, 40.0]
+        now[0] = 60.0
+        ledger.decide()
+        assert ledger.store.accuracy()["acme", "m"].answers == 50, "without a new label, the last labels are used later"
