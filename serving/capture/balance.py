@@ -23,8 +23,9 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
     `delivered` records were acknowledged by Kafka and are before the cursor on disk. `spooled` records are only on this
     disk. `shed` records were dropped and counted in gap records. `oldest_age_seconds` is the age of the oldest spooled
-    record, or 0 if no record is spooled. `bytes` is the size of all segments, `fullest` the source of the largest
-    spool, and `fullest_bytes` the size of the largest spool. Each spool has its own size limit.
+    record, or 0 if no record is spooled. `bytes` is the size of all segments, `fullest` the source of the fullest spool,
+    and `fullest_bytes` its size. Each spool has its own size limit; a reader that has the limit adds to `fullest_bytes`
+    the space that the spool reserves for the ends of open requests.
     """
 
     accepted: int = 0
@@ -37,9 +38,9 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     fullest: str = ""
 
 
-def read_balance(root: Path) -> Balance:
+def read_balance(root: Path, limit_bytes: int = 0) -> Balance:
     """Return the balance of all spools under `root`, including removed spools. Reads the last segment of each spool."""
-    return BalanceReader(root).read()
+    return BalanceReader(root, limit_bytes).read()
 
 
 class BalanceReader:
@@ -48,8 +49,9 @@ class BalanceReader:
     Several threads can call :meth:`read` at the same time.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, limit_bytes: int = 0) -> None:
         self._root = root
+        self._limit_bytes = limit_bytes
         self._sources: dict[str, SourceReader] = {}
         self._reading = threading.Lock()  # scrapes can overlap
 
@@ -68,7 +70,7 @@ class BalanceReader:
         for name in self._sources.keys() - live.keys():
             del self._sources[name]
         parts = list(found.values())
-        fullest = max(found, key=lambda name: found[name].bytes, default="")
+        fullest = max(found, key=lambda name: found[name].fullest_bytes, default="")
         accepted = totals.accepted + sum(part.accepted for part in parts)
         delivered = totals.delivered + sum(part.delivered for part in parts)
         shed = totals.shed + sum(part.shed for part in parts)
@@ -79,12 +81,12 @@ class BalanceReader:
             shed=shed,
             oldest_age_seconds=max((part.oldest_age_seconds for part in parts), default=0.0),
             bytes=sum(part.bytes for part in parts),
-            fullest_bytes=found[fullest].bytes if fullest else 0,
+            fullest_bytes=found[fullest].fullest_bytes if fullest else 0,
             fullest=fullest,
         )
 
     def _read_source(self, name: str, path: Path) -> Balance | None:
-        reader = self._sources.setdefault(name, SourceReader(path))
+        reader = self._sources.setdefault(name, SourceReader(path, self._limit_bytes))
         try:
             return reader.read()
         except FileNotFoundError:
@@ -94,8 +96,9 @@ class BalanceReader:
 class SourceReader:
     """Reads the balance of one spool from its cursor, its last frames and its open gap."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limit_bytes: int = 0) -> None:
         self._directory = directory
+        self._limit_bytes = limit_bytes
         self._tail = SpoolTail(directory)
 
     def read(self) -> Balance:
@@ -113,6 +116,7 @@ class SourceReader:
             shed=shed,
             oldest_age_seconds=_oldest_age(self._directory, cursor) if spooled else 0.0,
             bytes=self._tail.bytes,
+            fullest_bytes=max(self._tail.bytes, round(self._tail.used * self._limit_bytes)),
         )
 
 

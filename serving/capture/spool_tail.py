@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 
 from serving.capture.segment import Frame, Kind, head_of, parse, record_of, resync, segment_path, segments
-from stream.wire import GapRecord
+from stream.wire import GapRecord, Tick
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 _GAP = msgspec.json.Decoder(GapRecord)
+_TICK = msgspec.json.Decoder(Tick)
 
 
 def gap_count(frame: Frame) -> int:
@@ -22,6 +23,7 @@ class SpoolTail:
     """Follows the end of one spool; each :meth:`advance` reads only new frames.
 
     `number` is the number of the last valid frame, `shed` the number of records dropped up to this frame, and `bytes` the size of all segments.
+    `used` is the share of the spool's limit by its last tick, with the space reserved for the ends of open requests; 0 if the spool is closed.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -29,6 +31,7 @@ class SpoolTail:
         self._segment = -1
         self._offset = 0
         self.number = self.shed = self.bytes = 0
+        self.used = 0.0
 
     def advance(self) -> None:
         """Read the new frames; raises FileNotFoundError if the spool was removed."""
@@ -69,6 +72,10 @@ class SpoolTail:
             self.shed = head_of(frame).shed
         elif frame.kind == Kind.GAP:
             self.shed += gap_count(frame)
+        elif frame.kind == Kind.TICK:
+            self.used = _TICK.decode(record_of(frame).value).spool
+        elif frame.kind == Kind.CLOSED:
+            self.used = 0.0
         self.number, self._offset = frame.number, frame.end
 
 

@@ -121,11 +121,12 @@ async def gather_status(settings: Settings) -> Status:
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(len(states) + 2, thread_name_prefix="status") as pool:
         probes = [loop.run_in_executor(pool, _component, state, home) for state in states]
-        balance = loop.run_in_executor(pool, read_balance, home / "spool")
+        limit_bytes = settings.capture.limit_bytes
+        balance = loop.run_in_executor(pool, read_balance, home / "spool", limit_bytes)
         ledger = loop.run_in_executor(pool, _ledger, reader)
         lags, lag_problem = await _lags(settings, stopped=stopped)
         found = list(await asyncio.gather(*probes))
-        capture = CaptureStatus(**msgspec.structs.asdict(await balance), limit_bytes=settings.capture.limit_bytes)
+        capture = CaptureStatus(**msgspec.structs.asdict(await balance), limit_bytes=limit_bytes)
         (coverage, heartbeat, alerts, silences), damage = await ledger
     if heartbeat is not None:
         lags["ledger"] = heartbeat.lag

@@ -11,6 +11,7 @@ from rich.console import Console
 from support import alert_records as records
 from support.events import TRACE, a_request
 from support.ledger_log import Log, forwarded, request, verdict
+from support.spool import Spool
 
 from serving.capture.recorder import Recorder
 from serving.capture.shipper import Shipper
@@ -187,6 +188,21 @@ def test_a_spool_that_is_almost_full_is_a_problem_with_its_remedy(home, ledger, 
     assert problem.endswith(RUNBOOK["spool"])
     capture = json.loads(result.stdout)["capture"]
     assert (capture["fullest"], capture["limit_bytes"], capture["spooled"]) == (recorder.source, 100_000, 2)
+
+
+def test_a_spool_that_sheds_because_of_open_requests_is_a_problem_until_it_is_closed(home, ledger, monkeypatch):
+    """The spool's alert cannot be published while Kafka is unreachable."""
+    monkeypatch.setenv("WEIR_CAPTURE__LIMIT_BYTES", "4000000")
+    spool = Spool(home / "spool", settings=CaptureSettings(limit_bytes=4_000_000))
+    while not spool.writer.full:
+        spool.request(f"r{spool.writer.open_requests}")
+    spool.writer.tick()
+    assert spool.writer.size_bytes < 0.1 * 4_000_000
+    (problem,) = [line for line in json.loads(run("--json").stdout)["problems"] if line.startswith("spool")]
+    assert problem.startswith(f"spool: the spool of {spool.source} uses ")
+    spool.writer.finish()
+    spool.kill()
+    assert not any(line.startswith("spool") for line in json.loads(run("--json").stdout)["problems"])
 
 
 def shipper(home):
