@@ -25,23 +25,24 @@ class HangDetector:
     def __init__(self, *, ready_seconds: float) -> None:
         self._ready_seconds = ready_seconds
         self._pid = 0
+        self._first_seen = 0.0
         self._was_healthy = False
         self._failing_since: float | None = None
         self._failures = 0
         self._reported = False
         self.restarting = False
 
-    def update(self, health: Health, *, pid: int, now: float, age: float) -> Decision:
-        """Add the health of process `pid` at time `now`; a new pid clears the history.
+    def update(self, health: Health, *, pid: int, now: float) -> Decision:
+        """Add the health of process `pid` at time `now`, in seconds of a monotonic clock; a new pid clears the history.
 
-        `age` is the number of seconds since the process started.
+        A process starts at its first update: its start time by the wall clock would make it old or young when the clock is corrected.
         """
         if pid != self._pid:
-            self._pid, self._was_healthy, self.restarting = pid, False, False
+            self._pid, self._first_seen, self._was_healthy, self.restarting = pid, now, False, False
             self._clear()
         if health.ok:
             return self._healthy()
-        if self.restarting or (not self._was_healthy and age < self._ready_seconds):
+        if self.restarting or (not self._was_healthy and now - self._first_seen < self._ready_seconds):
             return Decision()
         return self._unhealthy(health, now)
 

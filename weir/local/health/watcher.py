@@ -91,7 +91,7 @@ class Watcher:
 
     def _restart_if_hung(self, component: Component, info: ProcessInfo, health: Health, *, broker_down: bool) -> None:
         detector = self._detectors[component.name]
-        decision = detector.update(health, pid=info.pid, now=time.monotonic(), age=time.time() - info.start)
+        decision = detector.update(health, pid=info.pid, now=time.monotonic())
         if decision.message:
             log(f"{component.name} {decision.message}")
         if decision.restart and (health.hung or not broker_down):

@@ -17,11 +17,11 @@ def detector():
 
 def restarted_at(detector, answers, *, interval=2.0, seconds=1000.0):
     """Return the second of the first restart if the process answers `answers(second)`, or None without a restart."""
-    detector.update(HEALTHY, pid=1, now=0.0, age=1000.0)
+    detector.update(HEALTHY, pid=1, now=0.0)
     second = 0.0
     while second < seconds:
         second += interval
-        if detector.update(answers(second), pid=1, now=second, age=1000.0 + second).restart:
+        if detector.update(answers(second), pid=1, now=second).restart:
             return second
     return None
 
@@ -45,22 +45,22 @@ def test_a_process_that_waits_or_answers_is_not_restarted(detector, answers, opt
 
 
 def test_a_starting_process_need_not_answer_until_the_limit_of_a_start(detector):
-    decisions = {age: detector.update(NO_ANSWER, pid=1, now=float(age), age=float(age)) for age in range(0, 200, 2)}
+    decisions = {age: detector.update(NO_ANSWER, pid=1, now=float(age)) for age in range(0, 200, 2)}
     first = next(age for age, decision in decisions.items() if decision.restart)
     assert READY_SECONDS + HANG_SECONDS <= first <= READY_SECONDS + HANG_SECONDS + 4
 
 
 def test_a_new_pid_clears_the_history(detector):
-    detector.update(HEALTHY, pid=1, now=0.0, age=100.0)
+    detector.update(HEALTHY, pid=1, now=0.0)
     for second in range(1, 15):
-        detector.update(NO_ANSWER, pid=1, now=float(second), age=100.0)
+        detector.update(NO_ANSWER, pid=1, now=float(second))
     ages = range(READY_SECONDS - 1)
-    assert not any(detector.update(NO_ANSWER, pid=2, now=100.0 + age, age=float(age)).restart for age in ages)
+    assert not any(detector.update(NO_ANSWER, pid=2, now=100.0 + age).restart for age in ages)
 
 
 def test_an_unhealthy_state_and_the_recovery_are_logged_once(detector):
-    detector.update(HEALTHY, pid=1, now=0.0, age=100.0)
-    messages = [detector.update(WAITING, pid=1, now=float(s), age=100.0).message for s in range(1, 20)]
+    detector.update(HEALTHY, pid=1, now=0.0)
+    messages = [detector.update(WAITING, pid=1, now=float(s)).message for s in range(1, 20)]
     (message,) = filter(None, messages)
     assert WAITING.detail in message
-    assert [bool(detector.update(HEALTHY, pid=1, now=20.0 + s, age=100.0).message) for s in (0, 1)] == [True, False]
+    assert [bool(detector.update(HEALTHY, pid=1, now=20.0 + s).message) for s in (0, 1)] == [True, False]

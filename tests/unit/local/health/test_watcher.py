@@ -72,6 +72,8 @@ def test_a_refused_stop_of_a_hung_component_is_tried_again(plan, monkeypatch):
         if len(stops) == 1:
             raise StackError("supervisord refused")
 
+    component = msgspec.structs.replace(plan.components[0], ready_seconds=0)
+    plan = msgspec.structs.replace(plan, components=[component])
     watching = Watcher(plan, SimpleNamespace(processes=lambda: {"one": info}, stop=stop))
     monkeypatch.setattr(
         watching, "_probe", lambda _: watcher.Health(ok=False, hung=True, detail="http://one does not answer")
@@ -79,6 +81,19 @@ def test_a_refused_stop_of_a_hung_component_is_tried_again(plan, monkeypatch):
     for _ in range(8):
         watching.round()
     assert stops == ["one", "one"]
+
+
+def test_a_corrected_wall_clock_does_not_stop_a_component_that_still_loads(plan, monkeypatch):
+    """A machine that boots with a wrong clock corrects it while the models load; supervisord's start time is by that clock."""
+    seconds = iter(range(0, 10_000, 2))
+    monkeypatch.setattr(watcher.time, "monotonic", lambda: next(seconds))
+    info = SimpleNamespace(name="one", pid=1, statename="RUNNING", start=int(time.time()) - 3600)
+    stopped = []
+    watching = Watcher(plan, SimpleNamespace(processes=lambda: {"one": info}, stop=stopped.append))
+    monkeypatch.setattr(watching, "_probe", lambda _: watcher.Health(ok=False, hung=True, detail="does not answer"))
+    for _ in range(60):
+        watching.round()
+    assert stopped == []
 
 
 @pytest.mark.parametrize(
