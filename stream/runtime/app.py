@@ -127,11 +127,14 @@ class BaseApp(faust.App):
         return lags
 
     def health(self) -> dict[str, object]:
-        """Return {subject: reason} of every fault; callable from any thread."""
-        reasons: dict[str, object] = {}
+        """Return {subject: reason} of every fault; callable from any thread.
+
+        Before the start, the only reason is that the worker waits for Kafka: a restart does not help, and nothing else can be ready.
+        """
         if self._beat is None:
-            reasons["start"] = "not started: waiting for the broker and its topics"
-        elif (silent := time.monotonic() - self._beat) > _LOOP_STALL_SECONDS:
+            return {"waiting for kafka": "not started: no broker answers, or a topic is missing; see the log"}
+        reasons: dict[str, object] = {}
+        if (silent := time.monotonic() - self._beat) > _LOOP_STALL_SECONDS:
             reasons[STALLED] = f"no heartbeat for {silent:.0f} s, bound {_LOOP_STALL_SECONDS:.0f} s"
         elif (consumer := self.started_consumer) is None or consumer.tracker.generation is None:
             reasons["consumer"] = "no partitions assigned yet"

@@ -2,9 +2,12 @@
 
 import time
 
+from prometheus_client import CollectorRegistry
+
 from stream.runtime.app import create_base_app
 from stream.settings import KafkaSettings
-from stream.telemetry import STALLED
+from stream.telemetry import STALLED, MetricsServer
+from weir.local.health.health_probe import probe
 
 
 def app(tmp_path, **kafka):
@@ -33,11 +36,21 @@ def test_credentials_are_those_of_the_settings(tmp_path):
     assert app(tmp_path).conf.broker_credentials is None
 
 
+def test_an_app_that_waits_for_its_topics_only_waits(tmp_path):
+    """The watcher restarts a process that reports another reason, and no restart brings Kafka back."""
+    one = app(tmp_path)
+    one.health_checks["models"] = lambda: "loading"
+    server = MetricsServer(CollectorRegistry(), 0, one.health).start()
+    health = probe(f"http://127.0.0.1:{server.port}/healthz")
+    server.stop()
+    assert (health.ok, health.hung, health.waiting) == (False, False, True)
+
+
 def test_health_has_the_reason_of_each_fault_until_the_fault_ends(tmp_path):
     one = app(tmp_path)
     one.health_checks["models"] = lambda: "loading"
-    assert set(one.health()) == {"start", "models"}
     one.beat()
+    assert set(one.health()) == {"consumer", "models"}
     one.health_checks["models"] = lambda: ""
     assert set(one.health()) == {"consumer"}
 
