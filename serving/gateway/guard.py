@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
@@ -242,19 +242,22 @@ class AnswerGuard:
         self._guards, self._tenant = guards, tenant
         self._choices: dict[int, _Choice] = {}
         self._newest: list[Guard] = []
+        self._counted = 0
         self.hit: GuardStop | None = None
 
     async def push(self, texts: Sequence[NewText], completion_tokens: int) -> bool:
         """Add new text before it is sent; return whether the answer must be stopped.
 
-        A choice has its share of `completion_tokens`, but at least one token for each text; replicas send several tokens in
-        one text. Other servers send `completion_tokens` only at the end: until then, long texts count as several tokens.
+        The choices of `texts` have the tokens by which `completion_tokens` has grown, because choices differ in length. Each
+        text is at least one token; replicas send several tokens in one text. Other servers send `completion_tokens` only at
+        the end: until then, long texts count as several tokens.
         """
         self._newest = []
+        grown = self._grown({new.choice for new in texts}, completion_tokens)
         for index, text, part in texts:
             choice = self._choices.setdefault(index, _Choice())
             before = choice.tokens
-            choice.count(text, completion_tokens // len(self._choices))
+            choice.count(text, grown.pop(index, 0))
             if part != choice.part and (last := choice.guards.get(choice.part)) is not None:
                 self._note(await last.finish())
             choice.part = part
@@ -289,6 +292,19 @@ class AnswerGuard:
             if guard.hit is not None
         }
 
+    def _grown(self, choices: Collection[int], completion_tokens: int) -> dict[int, int]:
+        """Return the number of new tokens of each of `choices`: those of one chunk, which has only a total.
+
+        New tokens without text belong to the next chunk's text if there is one choice, else to the end of some choice.
+        """
+        grown = max(completion_tokens - self._counted, 0)
+        if not choices:
+            self._counted += grown if len(self._choices) > 1 else 0
+            return {}
+        share = grown // len(choices)
+        self._counted += share * len(choices)
+        return dict.fromkeys(choices, share)
+
     def _new(self, choice: "_Choice", tokens: int) -> Guard:
         guard = self._guards.start(self._tenant, tokens=tokens)
         assert guard is not None, "the settings of a tenant are constant"
@@ -308,13 +324,14 @@ class _Choice:
         self.guards: dict[str, Guard] = {}
         self.part = ""
         self.tokens = 0
-        self._texts = self._estimated = 0
+        self._texts = self._estimated = self._counted = 0
 
     def count(self, text: str, counted: int) -> None:
-        """Count the tokens of new text; `counted` is the engine's number of tokens of the choice, or 0."""
+        """Count the tokens of new text; `counted` is the engine's number of new tokens of the choice, or 0."""
+        self._counted += counted
         self._texts += 1
         self._estimated += 1 if len(text) <= _LONGEST_TOKEN else len(text) // _TOKEN_CHARACTERS
-        self.tokens = max(self.tokens, self._texts, counted or self._estimated)
+        self.tokens = max(self.tokens, self._texts, self._counted or self._estimated)
 
 
 def _readable(text: str) -> int:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
+from serving.openai_api.accumulator import NewText
 from stream.settings import tenant_settings
 from stream.wire import OWN_TENANT, GuardStop
 from weir.settings import Settings
@@ -140,6 +141,37 @@ async def test_chunks_of_several_tokens_are_sent_only_after_their_check(make, si
         guard.sent()
         sent += len(chunk)
     assert sent <= position + len(INSULT) + EVERY + 8
+
+
+@pytest.mark.parametrize("ends", [1, 3, 15])
+@pytest.mark.parametrize("size", [1, 4])
+async def test_the_choice_that_goes_on_has_the_tokens_of_its_chunks(make, size, ends):
+    """Choices differ in length, and a replica sends several tokens of one choice in a chunk, with the total of all choices."""
+    guard, sent = make(detectors=["pii"]).answer("acme"), 0
+    words = [*["word"] * 40, "jane.roe@example.com", *["word"] * 100]
+    for index in range(ends):
+        await guard.push([NewText(index, "Yes.")], 2 * index + 1)
+        await guard.push([], 2 * index + 2)  # the end has a token without text
+    for start in range(0, len(words), size):
+        chunk = words[start : start + size]
+        if await guard.push([NewText(ends, " ".join(chunk) + " ")], 2 * ends + start + len(chunk)):
+            break
+        guard.sent()
+        sent += len(chunk)
+        await asyncio.sleep(0)
+    assert 41 <= guard.hit.position_tokens <= 41 + size
+    assert sent - 40 <= guard.hit.exposed_tokens <= 1 + EVERY + 8
+
+
+async def test_tokens_without_text_belong_to_an_only_choice(make):
+    """A token can be a part of a character, and the next one completes its text."""
+    guard = make(detectors=["pii"]).answer("acme")
+    for number in range(1, 41):
+        await guard.push([], 2 * number - 1)
+        await guard.push([NewText(0, "é ")], 2 * number)
+    await guard.push([NewText(0, "jane.roe@example.com ")], 86)
+    await guard.finish()
+    assert 80 < guard.hit.position_tokens <= 86
 
 
 @pytest.mark.parametrize("lead", range(EVERY))
