@@ -62,7 +62,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     """
 
     name: ClassVar[str] = "anomaly"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
     config_type: ClassVar[type[msgspec.Struct]] = AnomalyConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="anomaly",

@@ -112,7 +112,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
     config_type: ClassVar[type[msgspec.Struct]] = DriftConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="drift",

@@ -3,9 +3,8 @@
 Each feature has a share of the budget, divided equally among its regions (ranges of values, see `sequential_tests`).
 Each region has Shiryaev-Roberts sums; the statistic is the weighted average of all sums. An alarm starts when the
 statistic reaches the limit. At the start of an alarm, the values since the start of the change are removed from the
-history. During an alarm, no value is added to the history, so the alarm ends a few events after the changed traffic
-ends. An alarm about a binary feature lasts until there is evidence of recovery (`recovery`). At the end of an alarm, the
-sums are reset.
+history. During an alarm, no value is added to the history. An alarm lasts until there is evidence of recovery
+(`recovery`), so it ends a few events after the changed traffic ends. At the end of an alarm, the sums are reset.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 from detectors.base import Finding, Observation
 from detectors.streams.conversations import TURNS, Conversations, ConversationsState
 from detectors.streams.recent import Change
-from detectors.streams.recovery import Recovery
-from detectors.streams.sequential_tests import ONE, BettingStep, ReferenceRegions, RegionsState
+from detectors.streams.recovery import Part, Recovery
+from detectors.streams.sequential_tests import BettingStep, ReferenceRegions, RegionsState
 
 #: Cap of each feature's part of the statistic in multiples of the limit; a higher cap makes an alarm outlast its cause.
 HEADROOM = 4.0
@@ -76,8 +75,7 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
     conversations: ConversationsState
     events: int
     last_time: float
-    alarm: bool
-    recovery: Recovery | None = None
+    recovery: Recovery | None
 
 
 class Monitor:
@@ -116,11 +114,10 @@ class Monitor:
         self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
         self._events = 0
         self._last_time = 0.0
-        self._alarm = False
         self._highest = 0.0
         #: The leading region and the change of the last alarm that started or ended in this bucket.
         self._ended: tuple[int, Change] | None = None
-        #: During an alarm that a binary feature began.
+        #: During an alarm, the evidence that it can end.
         self._recovery: Recovery | None = None
 
     @property
@@ -136,7 +133,7 @@ class Monitor:
     @property
     def alarm(self) -> bool:
         """Whether the statistic has reached its limit, and the alarm has not ended."""
-        return self._alarm
+        return self._recovery is not None
 
     @property
     def statistic(self) -> float:
@@ -182,7 +179,7 @@ class Monitor:
             if taken:
                 alarms += [False] * taken
             else:
-                alarms.append(self._alarm)
+                alarms.append(self.alarm)
                 self.update(observations[at], scores[at] if looked[at] else None, draws[at])
         return alarms
 
@@ -196,7 +193,7 @@ class Monitor:
     ) -> int:
         """Process events together from index ``at``; stop before an event that needs `update`; return the number processed."""
         last = at + 1 == len(observations)
-        if self._alarm or self._waiting or self._budget.days or last or not self._regions.batchable:
+        if self.alarm or self._waiting or self._budget.days or last or not self._regions.batchable:
             return 0
         slots = [self._budget.slot(observation.time) for observation in observations[at : at + _BATCH]]
         part = slice(at, at + next((index for index, slot in enumerate(slots) if slot != slots[0]), len(slots)))
@@ -209,7 +206,7 @@ class Monitor:
         self._events += taken
         self._highest = max(self._highest, highest)
         if taken:
-            self._check_limit()
+            self._check_limit(slots[0])
         return taken
 
     def update(self, observation: Observation, scores: NDArray[np.float64] | None, draw: float) -> None:
@@ -225,18 +222,18 @@ class Monitor:
             Uniform random number in (0, 1) that depends only on the event.
         """
         increment = self._increment(observation.time)
+        slot = self._budget.slot(observation.time)
         if scores is None:
             self._regions.wait(increment)
         else:
-            slot = self._budget.slot(observation.time)
             test_step = BettingStep(
                 event=self._events, time=observation.time, slot=slot, increment=increment, draw=draw
             )
-            self._regions.update(scores, test_step, alarm=self._alarm)
+            self._regions.update(scores, test_step, alarm=self.alarm)
             self._learn_first(scores, slot)
-            self._recover(scores)
+            self._recover(scores, slot)
         self._events += 1
-        self._check_limit()
+        self._check_limit(slot)
 
     def _increment(self, time: float) -> float:
         if not self._budget.days:
@@ -245,35 +242,30 @@ class Monitor:
         self._last_time = max(self._last_time, time)
         return min(max(0.0, passed) / DAY_SECONDS, MOST_SPENT * self._budget.limit)
 
-    def _check_limit(self) -> None:
+    def _check_limit(self, slot: int) -> None:
         statistic = self._regions.statistic
         self._highest = max(self._highest, statistic)
-        held = self._recovery is not None and not self._recovery.complete
-        alarm = held or statistic >= self._budget.limit
-        if alarm and not self._alarm:
-            self._ended = self._leading()
-            self._regions.forget(self._ended[1].event)
-            self._recovery = self._recovery_from(*self._ended)
-        elif self._alarm and not alarm:
+        if self._recovery is None and statistic >= self._budget.limit:
+            self._ended = region, change = self._leading()
+            self._regions.forget(change.event)
+            since, usual = self._events - change.event, self._regions.usual_share(region, slot)
+            raised = Part(ones=change.share_since * since, usual=usual * since, events=since)
+            self._recovery = Recovery(region=region, raised=raised)
+        if self._recovery is None:
+            return
+        if self._recovery.complete:
             self._ended = self._ended or self._leading()
             self._regions.restart()
             self._recovery = None
-        if alarm:
+        else:
             self._regions.cap(HEADROOM * self._budget.limit, self._groups)
-        self._alarm = alarm
 
-    def _recovery_from(self, region: int, change: Change) -> Recovery | None:
-        if not self._features[self.layout[region][0]].binary:
-            return None
-        events = self._events - change.event
-        column = self.layout[region][1]
-        return Recovery(column=column, before=change.share_before, ones=change.share_since * events, events=events)
-
-    def _recover(self, scores: NDArray[np.float64]) -> None:
+    def _recover(self, scores: NDArray[np.float64], slot: int) -> None:
         if self._recovery is not None:
-            value = scores[self._recovery.column]
-            if not np.isnan(value):
-                self._recovery.add(one=bool(value >= ONE))
+            region = self._recovery.region
+            inside, seen = self._regions.inside(region, scores)
+            if seen:
+                self._recovery.add(one=inside, usual=self._regions.usual_share(region, slot))
 
     def _leading(self) -> tuple[int, Change]:
         leading = self._regions.leading()
@@ -307,8 +299,8 @@ class Monitor:
         the finding, or removes its alarm because the change is too small to act on. If another feature then reaches the limit
         by itself and ``judge`` accepts its finding, this finding is returned.
         """
-        statistic = max(self._highest, self.statistic, self._budget.limit if self._alarm else 0.0)
-        ended = None if self._alarm else self._ended
+        statistic = max(self._highest, self.statistic, self._budget.limit if self.alarm else 0.0)
+        ended = None if self.alarm else self._ended
         self._highest, self._ended = 0.0, None
         if not self.ready:
             return None
@@ -322,21 +314,16 @@ class Monitor:
         return next((finding for finding in others if finding.alarm), leading)
 
     def _present(self) -> tuple[int, Change]:
-        """Return the leading region and its change; during an alarm of a binary feature, with the share of ones since its start.
-
-        If such an alarm continues only because evidence of recovery is missing, the binary feature leads: the other sums are below the limit.
-        """
+        """Return the leading region and its change; while only evidence of recovery is missing, the region of `Recovery`."""
         region, change = self._leading()
-        if self._recovery is None:
+        recovery = self._recovery
+        if recovery is None:
             return region, change
         if self.statistic < self._budget.limit:
-            region = [column for _, column, *_ in self.layout].index(self._recovery.column)
-            change = self._regions.change(region)
-        if not self._features[self.layout[region][0]].binary:
+            region, change = recovery.region, self._regions.change(recovery.region)
+        if region != recovery.region:
             return region, change
-        return region, msgspec.structs.replace(
-            change, share_before=self._recovery.before, share_since=self._recovery.share
-        )
+        return region, msgspec.structs.replace(change, share_since=recovery.share)
 
     def _sufficient(self, but: str) -> list[tuple[int, float]]:
         """Return the leading region and the statistic of each feature, except ``but``, that reaches the limit by itself."""
@@ -376,7 +363,6 @@ class Monitor:
             conversations=self._conversations.snapshot(),
             events=self._events,
             last_time=self._last_time,
-            alarm=self._alarm,
             recovery=msgspec.structs.replace(self._recovery) if self._recovery else None,
         )
 
@@ -393,6 +379,6 @@ class Monitor:
         self._regions.restore(state.regions)
         self._conversations.restore(state.conversations)
         self._waiting = {name: list(state.waiting[name]) for name in self._features if name in state.waiting}
-        self._events, self._last_time, self._alarm = state.events, state.last_time, state.alarm
+        self._events, self._last_time = state.events, state.last_time
         self._recovery = msgspec.structs.replace(state.recovery) if state.recovery else None
         self._highest, self._ended = 0.0, None

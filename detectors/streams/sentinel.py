@@ -111,7 +111,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
     """
 
     name: ClassVar[str] = SENTINEL
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     config_type: ClassVar[type[msgspec.Struct]] = SentinelConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="change",

@@ -17,6 +17,7 @@ allows, and changes detected later. The cap is set before the value is known, so
 """
 
 import hashlib
+import math
 import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -362,8 +363,28 @@ class ReferenceRegions:
 
     def change(self, region: int) -> Change:
         """Return the change that most likely raised a region's share of values; see `RecentObservations.change`."""
-        inside, seen = sum((counts[:, region] for counts in self._counts.values()), start=np.zeros(2)).tolist()
+        inside, seen = self._total(region)
         return self._recent.change(region, inside / max(1.0, seen))
+
+    def _total(self, region: int) -> tuple[float, float]:
+        inside, seen = sum((counts[:, region] for counts in self._counts.values()), start=np.zeros(2)).tolist()
+        return inside, seen
+
+    def usual_share(self, region: int, slot: int) -> float:
+        """Return the share of the values of a half-hour that are in the region, plus one standard error.
+
+        A half-hour with few values has the share of all values. Without the standard error, an alarm could last for ever that
+        is false because the share is underestimated.
+        """
+        inside, seen = self._counts_of(slot)[:, region].tolist()
+        if seen < FEW:
+            inside, seen = self._total(region)
+        return min(seen, inside + math.sqrt(inside) + 1.0) / (seen + 1.0)
+
+    def inside(self, region: int, scores: Floats) -> tuple[bool, bool]:
+        """Return whether an observation is in the region, and whether it has the region's score."""
+        value = scores[self._scores[region]] * self._signs[region]
+        return bool(value >= self._thresholds[region]), not np.isnan(value)
 
     def forget(self, since: float) -> None:
         """Remove the observations since event ``since`` from the counts, so that changed values are not learned."""

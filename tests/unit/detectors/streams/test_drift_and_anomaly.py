@@ -175,7 +175,7 @@ def test_a_budget_in_days_counts_time_not_events():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_first_events_after_a_pause_longer_than_a_budget_in_days_are_no_alarm(seed):
     rng = np.random.default_rng(seed)
-    detector = create_stream("drift", FAST | {"alarm_every_days": 7.0, "daily_cycle": False})
+    detector = create_stream("drift", {"reference_events": 100, "alarm_every_days": 7.0, "daily_cycle": False})
     events = prompts(rng, [0, 1], 300, "a")
     times = [900.0 * index + (index >= 250) * 10 * 86_400 for index in range(300)]
     findings = [
