@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import AlertText, Finding, Observation, StreamDetector, too_small
+from detectors.base import AlertText, Finding, Observation, StreamDetector
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.monitor import Feature, MonitorState
 from detectors.streams.numeric_features import Moments, NumericFeatures, scores_of
@@ -34,8 +34,8 @@ class AnomalyConfig(MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes
     ----------
     min_latency_ratio
-        An alarm needs a recent mean of at least this many times the reference mean. A smaller change can be significant, but is too
-        small to act on; its finding has the detail ``too_small``. 1: no minimum.
+        An alarm needs a recent geometric mean of at least this many times the reference's at its start or later. A smaller change can
+        be significant, but is too small to act on; its finding has the detail ``too_small``. 1: no minimum.
     min_token_ratio
         An alarm about token counts (in ``tool_mix``: tool calls) needs a mean that rose or fell by at least this factor. 1: no minimum.
     min_error_points
@@ -111,17 +111,17 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         starts = [row for row, (was, on) in enumerate(pairwise([False, *alarms])) if on and not was]
         first = starts[-1] if starts and not monitor.alarm else len(alarms)
         numbers.update({name: column[:first] for name, column in values.items()}, alarms[:first])
-        finding = monitor.close(self._judged)
+        finding = monitor.close(self._explained, self._large)
         numbers.update({name: column[first:] for name, column in values.items()}, alarms[first:])
         return finding
 
-    def _judged(self, finding: Finding) -> Finding:
+    def _explained(self, finding: Finding) -> Finding:
         finding = self._numbers.explain(finding)
         if finding.feature == _ERROR and "share_since" in finding.details:
             # A moving mean of rare errors is often below the minimum.
             details = finding.details | {"recent_mean": finding.details["share_since"]}
             finding = msgspec.structs.replace(finding, details=details)
-        return finding if not finding.alarm or self._large(finding) else too_small(finding)
+        return finding
 
     def _large(self, finding: Finding) -> bool:
         """Whether the change of the finding's feature reaches the minimum of its settings."""

@@ -13,12 +13,12 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import AlertText, Finding, Observation, StreamDetector, too_small
+from detectors.base import AlertText, Finding, Observation, StreamDetector
 from detectors.models.embedding import unpack, unpack_many
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.clusters import Clusters, ClustersState
 from detectors.streams.monitor import Feature, MonitorState
-from detectors.streams.numeric_features import Moments, NumericFeatures, scores_of
+from detectors.streams.numeric_features import SIZES, Moments, NumericFeatures, scores_of
 from detectors.streams.river_monitor import E_DETECTOR, MonitorConfig, RiverState
 from detectors.streams.sequential_tests import tie_break
 from detectors.streams.witness import Witness
@@ -39,9 +39,7 @@ _HELD_OUT = 3
 
 
 #: The numeric features of signals (`stream.stages.score`), besides ``score_`` and the name of a text detector.
-_TEXT_FEATURES = ("characters", "words", "prompt_chars", "prompt_words", "completion_chars", "messages", "tool_calls")
-_ANSWER_FEATURES = ("prompt_tokens", "completion_tokens", "latency_seconds", "time_to_first_token_seconds")
-_NUMERIC = (*_TEXT_FEATURES, *_ANSWER_FEATURES, "error", "cancelled")
+_NUMERIC = (*SIZES, "error", "cancelled")
 _SCORE = "score_"
 
 
@@ -167,16 +165,13 @@ class DriftDetector(StreamDetector[DriftConfig]):
                 block = block[:1]
             self._update(block)
             at += len(block)
-        finding = self._monitor.close(self._judged)
+        finding = self._monitor.close(large=self._large)
         if finding is None:
             return None
         if finding.feature in (EMBEDDING, CLUSTERS):
             since = finding.details["events"] - finding.details["changed_events_ago"]
             return msgspec.structs.replace(finding, details=finding.details | self._clusters.details(since))
         return self._numbers.explain(finding)
-
-    def _judged(self, finding: Finding) -> Finding:
-        return finding if not finding.alarm or self._large(finding) else too_small(finding)
 
     def _large(self, finding: Finding) -> bool:
         """Whether the changed share of the events reaches the minimum; river's methods measure no share."""

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import Finding, Observation
+from detectors.base import Finding, Observation, too_small
 from detectors.streams.conversations import TURNS, Conversations, ConversationsState
 from detectors.streams.recent import Change
 from detectors.streams.recovery import Part, Recovery
@@ -76,6 +76,7 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
     events: int
     last_time: float
     recovery: Recovery | None
+    large: list[str]
 
 
 class Monitor:
@@ -117,6 +118,8 @@ class Monitor:
         self._highest = 0.0
         #: The leading region and the change of the last alarm that started or ended in this bucket.
         self._ended: tuple[int, Change] | None = None
+        #: The features whose change was large in a bucket of the present alarm.
+        self._large: set[str] = set()
         #: During an alarm, the evidence that it can end.
         self._recovery: Recovery | None = None
 
@@ -243,14 +246,12 @@ class Monitor:
         return min(max(0.0, passed) / DAY_SECONDS, MOST_SPENT * self._budget.limit)
 
     def _check_limit(self, slot: int) -> None:
-        statistic = self._regions.statistic
-        self._highest = max(self._highest, statistic)
-        if self._recovery is None and statistic >= self._budget.limit:
+        self._highest = max(self._highest, self.statistic)
+        if self._recovery is None and self.statistic >= self._budget.limit:
             self._ended = region, change = self._leading()
             self._regions.forget(change.event)
             since, usual = self._events - change.event, self._regions.usual_share(region, slot)
-            raised = Part(ones=change.share_since * since, usual=usual * since, events=since)
-            self._recovery = Recovery(region=region, raised=raised)
+            self._recovery = Recovery(region, Part(change.share_since * since, usual * since, since))
         if self._recovery is None:
             return
         if self._recovery.complete:
@@ -291,39 +292,51 @@ class Monitor:
             if feature == name:
                 self._regions.begin(region, values[:, column - start], slots, fraction)
 
-    def close(self, judge: Callable[[Finding], Finding] = lambda finding: finding) -> Finding | None:
+    def close(
+        self,
+        explain: Callable[[Finding], Finding] = lambda finding: finding,
+        large: Callable[[Finding], bool] = lambda _: True,
+    ) -> Finding | None:
         """Return the finding of the current bucket, or None while no reference is complete; start the next bucket.
 
         The finding has the bucket's highest statistic, so it also reports an alarm that starts and ends in the bucket. Such a
-        finding has the feature and the change of the start; any other finding is about the leading feature. ``judge`` returns
-        the finding, or removes its alarm because the change is too small to act on. If another feature then reaches the limit
-        by itself and ``judge`` accepts its finding, this finding is returned.
+        finding has the feature and the change of the start; any other finding is about the leading feature. If the change, with
+        the details that ``explain`` adds, is not ``large`` and was not before in this alarm, the region that the alarm waits for and
+        the features that reach the limit by themselves are next. If none was large, the finding is no alarm.
         """
         statistic = max(self._highest, self.statistic, self._budget.limit if self.alarm else 0.0)
         ended = None if self.alarm else self._ended
         self._highest, self._ended = 0.0, None
         if not self.ready:
             return None
-        leading = judge(self._finding(*(ended or self._present()), statistic))
-        if leading.alarm or statistic < self._budget.limit:
-            return leading
-        others = (
-            judge(self._finding(region, self._regions.change(region), part))
-            for region, part in self._sufficient(leading.feature)
-        )
-        return next((finding for finding in others if finding.alarm), leading)
+        finding = explain(self._finding(*(ended or self._present()), statistic))
+        if finding.alarm and not self._acceptable(finding, large):
+            others = self._sufficient(finding.feature)
+            if self._recovery:
+                others.insert(0, (self._recovery.region, statistic))
+            explained = (explain(self._finding(region, self._change(region), part)) for region, part in others)
+            finding = next((other for other in explained if self._acceptable(other, large)), too_small(finding))
+        if not self.alarm:
+            self._large.clear()
+        return finding
+
+    def _acceptable(self, finding: Finding, large: Callable[[Finding], bool]) -> bool:
+        if finding.feature not in self._large and large(finding):
+            self._large.add(finding.feature)
+        return finding.feature in self._large
+
+    def _change(self, region: int) -> Change:
+        """Return a region's change; of the region that the alarm waits for, with the share since the start of the alarm."""
+        change = self._regions.change(region)
+        if self._recovery and self._recovery.region == region:
+            change = msgspec.structs.replace(change, share_since=self._recovery.share)
+        return change
 
     def _present(self) -> tuple[int, Change]:
-        """Return the leading region and its change; while only evidence of recovery is missing, the region of `Recovery`."""
-        region, change = self._leading()
-        recovery = self._recovery
-        if recovery is None:
-            return region, change
-        if self.statistic < self._budget.limit:
-            region, change = recovery.region, self._regions.change(recovery.region)
-        if region != recovery.region:
-            return region, change
-        return region, msgspec.structs.replace(change, share_since=recovery.share)
+        """Return the leading region and its change; of an alarm below the limit, the region that it waits for."""
+        waits = self._recovery if self.statistic < self._budget.limit else None
+        region = waits.region if waits else self._leading()[0]
+        return region, self._change(region)
 
     def _sufficient(self, but: str) -> list[tuple[int, float]]:
         """Return the leading region and the statistic of each feature, except ``but``, that reaches the limit by itself."""
@@ -364,6 +377,7 @@ class Monitor:
             events=self._events,
             last_time=self._last_time,
             recovery=msgspec.structs.replace(self._recovery) if self._recovery else None,
+            large=sorted(self._large),
         )
 
     def restore(self, state: msgspec.Struct) -> None:
@@ -381,4 +395,5 @@ class Monitor:
         self._waiting = {name: list(state.waiting[name]) for name in self._features if name in state.waiting}
         self._events, self._last_time = state.events, state.last_time
         self._recovery = msgspec.structs.replace(state.recovery) if state.recovery else None
+        self._large = {*state.large}
         self._highest, self._ended = 0.0, None

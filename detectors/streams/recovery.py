@@ -12,9 +12,9 @@ import msgspec
 
 #: While a change lasts, the evidence reaches this value by chance about once in 10,000 events or less often.
 EVIDENCE: Final = log(10_000)
-#: The minimum multiple of the usual odds that counts as raised: that of the smallest bet (`sequential_tests.ODDS`). Otherwise nothing would
-#: end a false alarm, because its odds did not change.
-RAISED: Final = 3.0
+#: The minimum multiple of the usual odds that counts as raised. With a smaller one, false alarms last longer, because their odds did not change;
+#: with a larger one, an alarm about a small change ends while the change lasts.
+RAISED: Final = 2.5
 #: About this many of the last events are in the raised share. With all events, a long small rise would hide a large one that follows.
 RECENT: Final = 1_000.0
 #: The raised share is estimated as if so many usual events were part of it, because the first events of an alarm are its most extreme ones.
@@ -22,7 +22,7 @@ USUAL: Final = 2.0
 _LEAST: Final = 1e-3
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True):
     """The numbers of ``events``, of ``ones`` among them, and of ones that are ``usual`` in their half-hours of the day."""
 
     ones: float = 0.0
@@ -49,7 +49,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         return self.ones * log(share) + (self.events - self.ones) * log(1.0 - share)
 
 
-class Recovery(msgspec.Struct, kw_only=True):
+class Recovery(msgspec.Struct):
     """The evidence about the values in a ``region``: ``raised`` since the change, ``last`` as usual, as far as there is evidence of it."""
 
     region: int

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Finding, Observation
+from detectors.base import Finding, Observation, too_small
 from detectors.errors import ConfigError
 from detectors.streams.conversations import TURNS, Conversations, ConversationsState
 from detectors.streams.monitor import Budget, Feature, Monitor
@@ -137,8 +137,12 @@ class RiverMonitor:
             made.update(value)
         return made
 
-    def close(self, judge: Callable[[Finding], Finding] = lambda finding: finding) -> Finding | None:
-        """Return the bucket's finding, as ``judge`` returns it; its statistic is the number of features with a signal, and its limit is 1."""
+    def close(
+        self,
+        explain: Callable[[Finding], Finding] = lambda finding: finding,
+        large: Callable[[Finding], bool] = lambda _: True,
+    ) -> Finding | None:
+        """Return the bucket's finding, see `Monitor.close`; its statistic is the number of features with a signal, and its limit is 1."""
         names = [self._names[column] for column in sorted(self._signals)]
         self._signals.clear()
         if not self.ready:
@@ -146,7 +150,7 @@ class RiverMonitor:
         statistic = float(len(set(names)))
         details = {"events": float(self.events), "changed_events_ago": float(self.events - self._last_signal)}
         findings = [
-            judge(
+            explain(
                 Finding(
                     score=statistic / (statistic + 1.0),
                     statistic=statistic,
@@ -158,7 +162,8 @@ class RiverMonitor:
             )
             for name in dict.fromkeys(names or self._names[:1])
         ]
-        return next((finding for finding in findings if finding.alarm), findings[0])
+        first = findings[0]
+        return next((finding for finding in findings if large(finding)), too_small(first)) if first.alarm else first
 
     def snapshot(self) -> RiverState:
         """Return an immutable copy of the state; call this method only after `close`."""

@@ -379,7 +379,7 @@ class ReferenceRegions:
         inside, seen = self._counts_of(slot)[:, region].tolist()
         if seen < FEW:
             inside, seen = self._total(region)
-        return min(seen, inside + math.sqrt(inside) + 1.0) / (seen + 1.0)
+        return float(min(seen, inside + math.sqrt(inside) + 1.0) / (seen + 1.0))
 
     def inside(self, region: int, scores: Floats) -> tuple[bool, bool]:
         """Return whether an observation is in the region, and whether it has the region's score."""

@@ -78,12 +78,20 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
         verb = _VERBS[direction] if direction in _VERBS and rises == (direction > 0) else "changed"
         tools = [name.removeprefix(NAMED_TOOL) for name in details if name.startswith(NAMED_TOOL)]
         what = f"calls of {', '.join(tools)} ({feature})" if tools else feature
-        recent, reference = f"{details['recent_mean']:.3g}", f"{details['reference_mean']:.3g}"
-        if "reference_deviation" not in details:
-            return f"{what} {verb} to {recent} (reference {reference})"
-        deviation = f"{details['reference_deviation']:.3g}"  # a change of single values, not of the mean
-        return f"{what} {verb} to a mean of {recent} (reference: mean {reference}, standard deviation {deviation})"
+        return f"{what} {verb} to {_means(details)}"
     return ""
+
+
+def _means(details: Mapping[str, float]) -> str:
+    """State the recent mean and that of the reference, with the spread of single values."""
+    recent, reference = f"{details['recent_mean']:.3g}", f"{details['reference_mean']:.3g}"
+    if "reference_factor" in details:
+        factor = f"{details['reference_factor']:.3g}"
+        return f"a geometric mean of {recent} (reference: {reference}, most values within a factor of {factor})"
+    if "reference_deviation" in details:
+        deviation = f"{details['reference_deviation']:.3g}"
+        return f"a mean of {recent} (reference: mean {reference}, standard deviation {deviation})"
+    return f"{recent} (reference {reference})"
 
 
 def _pair_change(feature: str, terms: str, details: Mapping[str, float]) -> str:

@@ -28,14 +28,15 @@ function compared(feature, details) {
     if (details.topic_before !== details.topic_since) share(`cluster ${number(details.topic_before)}, the largest before`, details.topic_before_share, details.topic_before_share_since);
   }
   if ("recent_mean" in details && "reference_mean" in details) {
-    const { recent_mean, reference_mean, reference_deviation } = details;
+    const { recent_mean, reference_mean, reference_deviation, reference_factor } = details;
     rows.push({
-      what: `mean of ${feature}`,
+      what: `${reference_factor === undefined ? "mean" : "geometric mean"} of ${feature}`,
       before: reference_mean,
       after: recent_mean,
       most: Math.max(Math.abs(reference_mean), Math.abs(recent_mean)),
       show: number,
-      note: reference_deviation === undefined ? "" : `standard deviation before: ${number(reference_deviation)}`,
+      note: reference_factor !== undefined ? `most values before within a factor of ${number(reference_factor)}`
+        : reference_deviation === undefined ? "" : `standard deviation before: ${number(reference_deviation)}`,
     });
   }
   if ("share_since" in details) {

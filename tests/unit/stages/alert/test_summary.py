@@ -21,6 +21,11 @@ REFUSED = PAIRED | {"reference_term_mean": 0.02, "compared_term_mean": 0.12, "pa
         ("topics", CLUSTER, ("cluster 4", "58 %", "16 %", "prompts")),
         ("embedding", REGION, ("100 % of recent prompts", "reference region", "expected 5 %")),
         ("characters", MEANS, ("characters rose to a mean of 380 (reference: mean 41.2, standard deviation 6)",)),
+        (
+            "characters",
+            {"reference_mean": 41.2, "reference_factor": 1.5, "recent_mean": 380.0, "direction": 1.0},
+            ("characters rose to a geometric mean of 380 (reference: 41.2, most values within a factor of 1.5)",),
+        ),
         ("characters", MEANS | {"direction": -1.0}, ("characters changed to a mean of 380",)),
         ("characters", {"reference_mean": 2.0, "recent_mean": 1.0}, ("characters changed to 1 ", "reference 2)")),
         (
