@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.streams.recent import MEMORY, Change, PackedObservation, RecentObservations
+from detectors.streams.recent import Change, PackedObservation, RecentObservations
 
 Floats = NDArray[np.float64]
 
@@ -34,10 +34,8 @@ Floats = NDArray[np.float64]
 ODDS: Final = (3.0, 12.0)
 #: Largest multiple of the limit to which a bet may raise the average.
 OVERSHOOT: Final = 1.1
-#: In a half-hour with fewer values than `FEW`, a region's probability is assumed to be `LENIENT` times its recent share
-#: plus `LEAST`, at most `MOST`: a daily cycle of ± one standard deviation doubles a tail of 3 % within about an hour.
+#: In a half-hour with fewer values than `FEW`, the bet uses the upper bound of a region's probability.
 FEW: Final = 50
-LENIENT, LEAST, MOST = 2.0, 0.02, 0.9
 _RAISED: Final = np.array(ODDS)[:, None]
 #: If values are 0 or 1: the lowest score of a 1; scores of a 0 are lower (`numeric_features.scores_of`).
 ONE: Final = 1.0
@@ -72,7 +70,6 @@ class RegionsState(msgspec.Struct, frozen=True, kw_only=True):
 
     thresholds: list[float]
     home: list[int]
-    lately: list[float]
     counts: dict[int, list[list[int]]]
     sums: list[list[float]]
     recent: list[PackedObservation]
@@ -112,7 +109,6 @@ class ReferenceRegions:
         self._thresholds = np.full(size, np.inf)
         self._ready = np.zeros(size)
         self._reference_slots = np.full(size, -1, dtype=np.int64)
-        self._recent_share = np.zeros(size)
         self._counts: dict[int, Floats] = {}
         self._sums = np.zeros((len(ODDS), size))
         #: The half-hour (slot) of the references of all regions; -1 if the references are from several half-hours.
@@ -136,7 +132,7 @@ class ReferenceRegions:
         inside = max(1, round(fraction * (len(values) + 1)))
         threshold = np.sort(values)[-min(inside, len(values))]
         if self._ones[region]:
-            inside, threshold = int((values >= ONE).sum()), ONE
+            threshold = ONE
         self._thresholds[region], self._ready[region] = threshold, 1.0
         for counts in self._counts.values():
             counts[:, region] = 0.0
@@ -146,7 +142,6 @@ class ReferenceRegions:
             counts = self._counts_of(slot)
             counts[0, region] += int((values[slots == slot] >= threshold).sum())
             counts[1, region] += int((slots == slot).sum())
-        self._recent_share[region] = inside / (len(values) + 1)
         self._find_common_slot()
 
     def _find_common_slot(self) -> None:
@@ -156,7 +151,7 @@ class ReferenceRegions:
     def renew(self, regions: NDArray[np.bool_]) -> None:
         """Reset the regions that the mask ``regions``, (m,), selects; each needs a new reference."""
         self._thresholds[regions], self._ready[regions], self._reference_slots[regions] = np.inf, 0.0, -1
-        self._sums[:, regions], self._recent_share[regions] = 0.0, 0.0
+        self._sums[:, regions] = 0.0
         self._recent.drop_regions(regions)  # `begin` resets the counts, so `forget` must not remove the old values
         self._find_common_slot()
         self._update_statistic()
@@ -201,7 +196,7 @@ class ReferenceRegions:
         counts = self._counts_of(step.slot)
         share = (counts[0] + self._ones) / (counts[1] + 1.0)
         if step.slot != self._common_slot:
-            share, certain = self._share_of_other_slot(counts, share, step.slot)
+            share, certain = self._share_of_other_slot(counts[0], counts[1], step.slot)
             won = inside & (certain | (step.draw * (counts[0] + 1.0) < counts[0]))
         share *= seen
         odds = _RAISED if alarm else self._cut(share, step.increment)
@@ -212,7 +207,6 @@ class ReferenceRegions:
         self._update_statistic()
         if not alarm:
             counts += flags
-            self._recent_share += (inside - self._recent_share) * seen / MEMORY
         self._recent.append(step.event, step.time, step.slot, flags, learned=not alarm)
 
     def update_many(self, scores: Floats, looked: Sequence[bool], steps: Sequence[BettingStep]) -> tuple[int, float]:
@@ -236,46 +230,25 @@ class ReferenceRegions:
         counts, size = self._counts_of(steps[0].slot), len(self._scores)
         flags = np.empty((len(scores), 2, size), dtype=np.bool_)
         values = scores[:, self._scores] * self._signs
-        inside = np.greater_equal(values, self._thresholds, out=flags[:, 0])
-        seen = np.equal(values, values, out=flags[:, 1])
-        recent_shares = self._recent_shares(inside, seen)
+        np.greater_equal(values, self._thresholds, out=flags[:, 0])
+        np.equal(values, values, out=flags[:, 1])
         draws = [step.draw for step, is_looked in zip(steps, looked, strict=True) if is_looked]
-        bets = self._bets(counts, flags, recent_shares, np.array(draws), steps[0].slot)
+        bets = self._bets(counts, flags, np.array(draws), steps[0].slot)
         taken, read, highest = self._multiply(bets, looked, steps)
         if read:
             counts += flags[:read].sum(axis=0)
-            self._recent_share = recent_shares[read].copy()
         learned = [step for step, is_looked in zip(steps[:taken], looked, strict=False) if is_looked]
         self._recent.extend([(step.event, step.time, step.slot) for step in learned], flags[:read])
         return taken, highest
 
-    def _recent_shares(self, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Floats:
-        """Return a moving average of each region's share, before each observation and after the last, (k + 1, m)."""
-        recent_shares = np.empty((len(inside) + 1, inside.shape[1]))
-        recent_shares[0] = self._recent_share
-        change, scored = np.empty(inside.shape[1]), None if seen.all() else seen.astype(np.float64)
-        for row, (hits, before, after) in enumerate(
-            zip(inside.astype(np.float64), recent_shares, recent_shares[1:], strict=False)
-        ):
-            np.subtract(hits, before, out=change)
-            if scored is not None:
-                change *= scored[row]
-            change /= MEMORY
-            np.add(before, change, out=after)
-        return recent_shares
-
-    def _bets(
-        self, counts: Floats, flags: NDArray[np.bool_], recent_shares: Floats, draws: Floats, slot: int
-    ) -> Floats:
+    def _bets(self, counts: Floats, flags: NDArray[np.bool_], draws: Floats, slot: int) -> Floats:
         """Return the factor by which each observation multiplies each bet's sum, before the cap; shape (observations, bets, m)."""
         before = counts + np.cumsum(flags, axis=0) - flags  # whole numbers: exact
         won, seen = flags[:, 0], flags[:, 1]
         share = (before[:, 0] + self._ones) / (before[:, 1] + 1.0)
         if slot != self._common_slot:
-            exact = self._reference_slots == slot
-            few = ~exact & (before[:, 1] < FEW)
-            share = np.where(few, np.minimum(LENIENT * recent_shares[:-1] + LEAST, MOST), share)
-            won = won & (exact | few | self._ones | (draws[:, None] * (before[:, 0] + 1.0) < before[:, 0]))
+            share, certain = self._share_of_other_slot(before[:, 0], before[:, 1], slot)
+            won = won & (certain | (draws[:, None] * (before[:, 0] + 1.0) < before[:, 0]))
         share *= seen
         bets: Floats = 1.0 / (1.0 + (_RAISED - 1.0) * share[:, None])
         np.multiply(bets, _RAISED, out=bets, where=won[:, None])
@@ -310,16 +283,16 @@ class ReferenceRegions:
         self.statistic = statistic
         return taken, read, highest
 
-    def _share_of_other_slot(self, counts: Floats, share: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return each region's assumed probability in a half-hour, and whether all values in the region win the bet.
+    def _share_of_other_slot(self, inside: Floats, all_values: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return each region's assumed probability, and whether all values in the region win the bet.
 
         The probability is exact in the half-hour of the reference. In another half-hour with n values, n_in of them in
-        the region, it is between n_in / (n + 1) and (n_in + 1) / (n + 1). The bet then uses the lower bound; a value
-        inside wins with probability n_in / (n_in + 1). A half-hour with few values uses twice the recent share.
+        the region, it is between n_in / (n + 1) and (n_in + 1) / (n + 1). With few values, the bet uses the upper bound. Else
+        it uses the lower bound, and a value inside wins with probability n_in / (n_in + 1).
         """
         exact = self._reference_slots == slot
-        few = ~exact & (counts[1] < FEW)
-        return np.where(few, np.minimum(LENIENT * self._recent_share + LEAST, MOST), share), exact | few | self._ones
+        few = ~exact & (all_values < FEW)
+        return (inside + (few | self._ones)) / (all_values + 1.0), exact | few | self._ones
 
     def _cut(self, share: Floats, step: float) -> Floats:
         """Return capped odds, (bets, m), so that no value can raise the average above ``OVERSHOOT`` times the limit."""
@@ -396,7 +369,6 @@ class ReferenceRegions:
         return RegionsState(
             thresholds=self._thresholds.tolist(),
             home=self._reference_slots.tolist(),
-            lately=self._recent_share.tolist(),
             counts={slot: self._counts[slot].astype(np.int64).tolist() for slot in sorted(self._counts)},
             sums=self._sums.tolist(),
             recent=self._recent.snapshot(),
@@ -406,14 +378,13 @@ class ReferenceRegions:
         """Continue from a snapshot; raise ValueError if the state has another number of regions or bets."""
         size, sums = len(self._scores), np.array(state.sums, dtype=np.float64)
         counts = {slot: np.array(rows, dtype=np.float64) for slot, rows in state.counts.items()}
-        shapes = {sums.shape, *((len(ODDS), len(rows)) for rows in (state.thresholds, state.home, state.lately))}
+        shapes = {sums.shape, *((len(ODDS), len(rows)) for rows in (state.thresholds, state.home))}
         if shapes != {self._sums.shape} or any(rows.shape != (2, size) for rows in counts.values()):
             raise ValueError(f"state of {len(state.thresholds)} regions; expected {size} regions and {len(ODDS)} bets")
         self._recent.restore(state.recent)
         self._thresholds = np.array(state.thresholds)
         self._ready = np.isfinite(self._thresholds).astype(np.float64)
         self._reference_slots = np.array(state.home, dtype=np.int64)
-        self._recent_share = np.array(state.lately, dtype=np.float64)
         self._counts, self._sums = counts, sums
         self._find_common_slot()
         self._update_statistic()

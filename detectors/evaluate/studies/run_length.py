@@ -16,8 +16,7 @@ from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.in_control import FEATURES, STREAMS, Exchangeable
 from detectors.streams.conversations import Conversations
 from detectors.streams.monitor import Budget, Monitor
-from detectors.streams.recent import MEMORY
-from detectors.streams.sequential_tests import FEW, LEAST, LENIENT, MOST, ODDS, OVERSHOOT
+from detectors.streams.sequential_tests import FEW, ODDS, OVERSHOOT
 
 Floats = NDArray[np.float64]
 
@@ -54,8 +53,6 @@ class BatchMonitor:
         count, ordered = values.shape[1], np.sort(values, axis=1)
         ranks = [count - min(count, max(1, round(part * (count + 1)))) for part in self._fractions]
         self._thresholds = ordered[:, ranks, np.arange(len(ranks))]
-        inside = np.array([count - rank for rank in ranks])
-        self._lately = np.tile(inside / (count + 1), (len(values), 1))
         groups = sorted(set(slots.tolist()))
         self._home = groups[0] if len(groups) == 1 else -1
         for slot in groups:
@@ -79,8 +76,7 @@ class BatchMonitor:
         counts = self._of(slot)
         inside = scores[:, self._columns] * self._signs >= self._thresholds
         few = (counts[:, 1] < FEW) & (slot != self._home)
-        lenient = np.minimum(LENIENT * self._lately + LEAST, MOST)
-        share = np.where(few, lenient, counts[:, 0] / (counts[:, 1] + 1.0))[:, None, :]
+        share = ((counts[:, 0] + few) / (counts[:, 1] + 1.0))[:, None, :]
         most = (OVERSHOOT * self._budget.limit / (self.statistic + 1.0))[:, None, None]
         spare = 1.0 - most * share
         cut = np.where(spare > 0.0, most * (1.0 - share) / np.maximum(spare, 1e-12), ODDS[-1])
@@ -88,7 +84,6 @@ class BatchMonitor:
         others = 1.0 / (1.0 + (odds - 1.0) * share)
         sure = few | (slot == self._home)
         won = inside & (sure | (uniform[:, None] * (counts[:, 0] + 1.0) < counts[:, 0]))
-        self._lately += (inside - self._lately) / MEMORY
         self._sums = (self._sums + 1.0) * np.where(won[:, None, :], odds * others, others)
         counts[:, 0] += inside
         counts[:, 1] += 1.0
@@ -100,7 +95,7 @@ class BatchMonitor:
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Keep only the runs that the mask ``chosen``, (runs,), selects."""
         self._sums, self.statistic = self._sums[chosen], self.statistic[chosen]
-        self._thresholds, self._lately = self._thresholds[chosen], self._lately[chosen]
+        self._thresholds = self._thresholds[chosen]
         self._counts = {slot: counts[chosen] for slot, counts in self._counts.items()}
 
 
