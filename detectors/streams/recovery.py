@@ -55,6 +55,8 @@ class Recovery(msgspec.Struct):
     region: int
     raised: Part
     last: Part = Part()
+    #: The logarithm of the likelihood ratio; see the module.
+    evidence: float = 0.0
 
     @property
     def share(self) -> float:
@@ -62,9 +64,7 @@ class Recovery(msgspec.Struct):
         since = self.raised + self.last
         return since.ones / max(1.0, since.events)
 
-    @property
-    def evidence(self) -> float:
-        """The logarithm of the likelihood ratio; see the module."""
+    def _evidence(self) -> float:
         usual = USUAL * self.raised.usual / max(1.0, self.raised.events)
         raised = self.raised + Part(ones=usual, usual=usual, events=USUAL)
         ratio = (raised + self.last).ratio
@@ -79,6 +79,7 @@ class Recovery(msgspec.Struct):
     def add(self, *, one: bool, usual: float) -> None:
         """Add an event of the alarm; ``usual`` is the share of ones in its half-hour before the change."""
         self.last += Part(ones=float(one), usual=usual, events=1.0)
+        self.evidence = self._evidence()
         if self.evidence <= 0.0:
             self.raised, self.last = (self.raised + self.last).bounded(), Part()
 
