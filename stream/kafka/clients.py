@@ -22,7 +22,7 @@ BROKER_ERRORS = (KafkaError, OSError, TimeoutError)
 accept_any_header_name()
 _REQUEST_TIMEOUT_MS = 10_000
 _EMPTY_FETCH_SECONDS = 0.02
-_START_END_SECONDS = 2.0
+_END_SECONDS = 2.0
 
 _CONSUMER = {
     "group_id": None,
@@ -64,14 +64,20 @@ async def start_client(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdm
     If a start is cancelled while it requests metadata, its first connection stays open and cannot be closed (aiokafka 0.14).
     """
     starting = asyncio.create_task(client.start())
+    await _to_its_end(starting)
+    starting.result()
+
+
+async def _to_its_end(task: asyncio.Task[None]) -> None:
+    """Wait for `task`. A caller that is cancelled waits up to 2 s more, then cancels `task`."""
     try:
-        await asyncio.shield(starting)
+        await asyncio.wait({task})
     except asyncio.CancelledError:
         try:
-            await asyncio.wait({starting}, timeout=_START_END_SECONDS)
+            await asyncio.wait({task}, timeout=_END_SECONDS)
         finally:  # a second cancellation ends the wait
-            starting.cancel()
-            await asyncio.wait({starting})
+            task.cancel()
+            await asyncio.wait({task})
         raise
 
 
@@ -128,16 +134,18 @@ def _is_empty(response: Any) -> bool:
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop `consumer` without ending the calling task.
+    """Stop `consumer` without ending the calling task. A caller that is cancelled waits up to 2 s until the stop has ended.
 
     ``Fetcher.close`` awaits the fetches that it has cancelled (aiokafka 0.14). While a broker is away, the CancelledError of these fetches would end
     ``stop()`` early, leave connections open, and end the calling task.
     """
     stopping = asyncio.create_task(consumer.stop())
-    await asyncio.wait({stopping})
-    if stopping.cancelled():
-        await consumer._client.close()  # noqa: SLF001 - the part of stop() that did not run
-    else:
+    try:
+        await _to_its_end(stopping)
+    finally:
+        if stopping.cancelled():
+            await consumer._client.close()  # noqa: SLF001 - the part of stop() that did not run
+    if not stopping.cancelled():
         stopping.result()
 
 

@@ -43,6 +43,24 @@ async def test_a_fetch_that_stop_cancels_does_not_cancel_the_caller_and_connecti
     assert consumer.closed_clients == [consumer._client]
 
 
+async def test_a_caller_that_is_cancelled_during_the_stop_closes_the_connections(consumer):
+    closing, answer = asyncio.Event(), asyncio.Event()
+
+    async def close():
+        closing.set()
+        await answer.wait()
+
+    consumer._fetcher = SimpleNamespace(close=close)
+    stopping = asyncio.create_task(stop_consumer(consumer))
+    await closing.wait()
+    stopping.cancel()
+    await asyncio.sleep(0)
+    answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert consumer.closed_clients == [consumer._client]
+
+
 async def test_other_errors_of_stop_are_raised(consumer):
     consumer._fetcher = Fetcher(OSError("gone"))
     with pytest.raises(OSError, match="gone"):
@@ -125,7 +143,7 @@ async def test_a_cancelled_caller_waits_until_the_start_has_ended():
 
 
 async def test_a_start_without_an_answer_is_cancelled_after_a_limit(monkeypatch):
-    monkeypatch.setattr("stream.kafka.clients._START_END_SECONDS", 0.01)
+    monkeypatch.setattr("stream.kafka.clients._END_SECONDS", 0.01)
     client = Starting()
     starting = await cancelled_while_it_asks(client)
     with pytest.raises(asyncio.CancelledError):
