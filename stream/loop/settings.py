@@ -101,8 +101,13 @@ class GateSettings(Section):
         600, description="time limit of a gate run; without a decision by then, the gate refuses the version"
     )
     max_tokens: Count = Field(64, description="maximum tokens of an answer in the gate")
-    eval_set: str = Field("", description="JSON Lines file of tasks; empty: Weir's task set")
-    safety_set: str = Field("", description="JSON Lines file of safety prompts; empty: Weir's safety set")
+    eval_set: str = Field(
+        "", description="JSON Lines file of tasks; empty: Weir's task set; datasets leave out similar prompts"
+    )
+    safety_set: str = Field(
+        "",
+        description="JSON Lines file of safety prompts; empty: Weir's safety set; datasets leave out similar prompts",
+    )
 
 
 class DeliverySettings(Section):

@@ -160,7 +160,7 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
 def verify_command(*, digest: str, rebuild: bool) -> None:
     """Check the rows of a dataset against its digest. Exit status 1 if they differ.
 
-    --rebuild uses the offsets and settings of the dataset, and the installed detectors and the current gate.eval_set.
+    --rebuild uses the offsets and settings of the dataset, the installed detectors, and the present prompts of the gate.
 
     \b
     Examples:

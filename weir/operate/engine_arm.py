@@ -8,7 +8,7 @@ from serving.engine.errors import PromptRejectedError
 from serving.engine.factory import create_engine
 from serving.engine.gguf_file import check_whole
 from serving.engine.protocol import Engine, Sampling, joined
-from stream.loop.gate.cases import template_error
+from stream.loop.cases import template_error
 from stream.loop.sequential import Arm
 
 Messages = list[dict[str, str]]

@@ -19,7 +19,7 @@ import msgspec
 import psutil
 
 from serving.engine.errors import EngineError
-from stream.loop.gate.cases import load_safety, load_tasks, messages_of, task_score
+from stream.loop.cases import load_safety, load_tasks, messages_of, task_score
 from stream.loop.gate.safety import SafetyScorer, unsafe_scores
 from stream.loop.settings import loop_settings
 from stream.loop.smaller.plan import Parent

@@ -14,6 +14,7 @@ from stream.archive.segments import Archive
 from stream.errors import DatasetRefused
 from stream.files import file_digest, replace_file
 from stream.kafka.clients import needs_kafka
+from stream.loop.cases import digest_of_cases, load_safety, load_tasks
 from stream.loop.dataset.card import card, croissant
 from stream.loop.dataset.curate import Curated, curate
 from stream.loop.dataset.exchanges import ExchangeJoin
@@ -32,7 +33,7 @@ from stream.loop.dataset.log import DatasetRequest, read_exchanges
 from stream.loop.dataset.report import languages_of, report
 from stream.loop.dataset.rows import Row
 from stream.loop.dataset.scanner import Scanner
-from stream.loop.settings import DatasetSettings, LoopSettings, loop_settings
+from stream.loop.settings import DatasetSettings, GateSettings, LoopSettings, loop_settings
 from stream.settings import KafkaSettings
 
 _SAMPLES = 20
@@ -63,8 +64,8 @@ Progress = Callable[[int, int], None]
 def build(settings: BuildSettings, request: DatasetRequest, progress: Progress) -> Path:
     """Build the dataset of `request` and return its folder; starts its own event loop.
 
-    Raises DatasetRefused if the log does not contain enough, LogExpired if a part of the pinned ranges was deleted, and
-    BrokerError.
+    Raises DatasetRefused if the log does not contain enough, LogExpired if a part of the pinned ranges was deleted,
+    GateError if a file of the gate's prompts is missing or invalid, and BrokerError.
     """
     loop = loop_settings(settings.tenants, request.tenant)
     join = _read(settings, request, progress)
@@ -104,7 +105,7 @@ def _curated(home: Path, request: DatasetRequest, join: ExchangeJoin, loop: Loop
         loop.dataset,
         loop.train.method,
         scanner,
-        held_out=_prompts(loop.gate.eval_set),
+        held_out=[case.prompt for case in (*load_tasks(loop.gate.eval_set), *load_safety(loop.gate.safety_set))],
         old=old,
         old_authors=old_authors,
     )
@@ -138,7 +139,7 @@ def write(  # noqa: PLR0913, PLR0917 - what a manifest contains
         tenant=request.tenant,
         model=request.model,
         ranges=request.ranges,
-        versions=request.versions | _versions(detectors, loop.gate.eval_set),
+        versions=request.versions | _versions(detectors, loop.gate),
         counts=Counts(train=len(curated.train), eval=len(curated.eval), dropped=curated.dropped),
         settings={**loop.dataset.model_dump(mode="json"), "method": loop.train.method},
         bounds=curated.bounds,
@@ -181,34 +182,15 @@ def _old_rows(home: Path, parent: str) -> tuple[list[Row], dict[str, str]]:
     return read_rows(folder, "train"), authors
 
 
-def _prompts(path: str) -> list[str]:
-    """Return the prompts of a task set, a JSON Lines file with ``prompt`` (text) or ``messages`` in each line."""
-    if not path:
-        return []
-    found = []
-    try:
-        for line in Path(path).read_bytes().splitlines():
-            task = json.loads(line) if line.strip() else {}
-            found += [task["prompt"]] if isinstance(task.get("prompt"), str) else []
-            found += [
-                str(message.get("content")) for message in task.get("messages", ()) if message.get("role") == "user"
-            ]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise DatasetRefused(
-            f"gate.eval_set is {path!r}, which cannot be read as JSON Lines ({type(error).__name__}); name another file, or unset it"
-        ) from None
-    return found
-
-
-def _versions(detectors: Mapping[str, str], eval_set: str) -> dict[str, str]:
+def _versions(detectors: Mapping[str, str], gate: GateSettings) -> dict[str, str]:
     found = {f"scanner:{name}": number for name, number in sorted(detectors.items())}
     for name, package in _LIBRARIES.items():
         try:
             found[name] = version(package)
         except PackageNotFoundError:
             found[name] = "unknown"
-    if eval_set:
-        found["gate.eval_set"] = file_digest(Path(eval_set))
+    found["gate.eval_set"] = digest_of_cases(load_tasks(gate.eval_set))
+    found["gate.safety_set"] = digest_of_cases(load_safety(gate.safety_set))
     return found
 
 

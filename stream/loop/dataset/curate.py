@@ -74,7 +74,7 @@ def curate(  # noqa: PLR0913 - the inputs that decide a dataset
 ) -> Curated:
     """Return the rows of a dataset.
 
-    `held_out` are the prompts of the gate's task set, whose near duplicates are left out. `old` are the rows of the
+    `held_out` are the prompts of the gate's tasks and its safety prompts, whose near duplicates are left out. `old` are the rows of the
     dataset of the promoted version, and `old_authors` is {id of an old row: API key of its request}. The result depends
     on the arguments only, not on the order of `exchanges`.
     """

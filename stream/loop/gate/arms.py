@@ -9,7 +9,7 @@ import torch
 from jinja2 import TemplateError
 from peft import PeftModel
 
-from stream.loop.gate.cases import template_error
+from stream.loop.cases import template_error
 from stream.loop.sequential import Arm
 
 Messages = list[dict[str, str]]

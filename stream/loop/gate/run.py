@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from stream.loop.cases import SafetyPrompt, Task, digest_of_cases, load_safety, load_tasks, messages_of, task_score
 from stream.loop.dataset.rows import Turn
-from stream.loop.gate.cases import SafetyPrompt, Task, load_safety, load_tasks, messages_of, task_score
 from stream.loop.gate.machine import HELD_OUT_CLIP, Family, Finding, GateMachine
 from stream.loop.gate.poisoning import DatasetRow, poisoning, read_rows
 from stream.loop.gate.report import GateReport
@@ -83,8 +83,8 @@ class _Run:
         self._missing: dict[Family, str] = {}
         self._cases: dict[str, tuple[float, float]] = {}
         self._versions: dict[str, str] = {
-            "tasks": _digest(self._tasks),
-            "safety": _digest(self._safety),
+            "tasks": digest_of_cases(self._tasks),
+            "safety": digest_of_cases(self._safety),
         }
         if run.dataset is None:
             self._versions["text"] = passages_digest(load_passages())[:12]
@@ -211,8 +211,3 @@ def _passages() -> list[DatasetRow]:
 
 def _messages(row: DatasetRow) -> Messages:
     return [{"role": message.role, "content": message.content} for message in row.prompt]
-
-
-def _digest(cases: Sequence[Any]) -> str:
-    ordered = sorted(cases, key=lambda case: str(case.id))
-    return hashlib.sha256(msgspec.json.encode(ordered)).hexdigest()[:12]

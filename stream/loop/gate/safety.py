@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from detectors.base import Score, TextDetector, Turn
 from detectors.registry import create_text
-from stream.loop.gate.cases import SafetyKind, SafetyPrompt, marked, messages_of
+from stream.loop.cases import SafetyKind, SafetyPrompt, marked, messages_of
 
 #: The detectors that read the answers to each kind of prompts.
 DETECTORS_OF: Final[dict[SafetyKind, tuple[str, ...]]] = {

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from huggingface_hub import DatasetCard
 from support.dataset_log import LOOSE, MODEL, TENANT, WordScanner, approval, exchange, join
 
-from stream.errors import BrokerError, DatasetDamaged, DatasetRefused
-from stream.loop.dataset.build import _prompts, write
+from stream.errors import BrokerError, DatasetDamaged
+from stream.loop.cases import digest_of_cases, load_safety, load_tasks
+from stream.loop.dataset.build import _curated, write
 from stream.loop.dataset.clusters import clusters, quantised
 from stream.loop.dataset.curate import curate
 from stream.loop.dataset.diff import diff
@@ -212,19 +213,20 @@ def test_samples_with_a_line_separator_of_unicode_are_printed(tmp_path, monkeypa
     assert "q (approved)" in done.output
 
 
-def test_a_task_set_with_a_line_separator_of_unicode_is_read(tmp_path):
-    tasks = [{"prompt": "first\u2028second"}, {"messages": [{"role": "user", "content": "third"}]}]
-    file = tmp_path / "tasks.jsonl"
-    file.write_text("\r\n".join(json.dumps(task, ensure_ascii=False) for task in tasks), encoding="utf-8", newline="")
-    assert _prompts(str(file)) == ["first\u2028second", "third"]
+def test_rows_that_resemble_a_prompt_of_the_gate_are_left_out_also_with_weirs_own_sets(tmp_path):
+    prompts = [case.prompt for case in (*load_tasks(""), *load_safety(""))]
+    asked = [event for n, text in enumerate(prompts) for event in (*exchange(f"g{n}", prompt=text), approval(f"g{n}"))]
+    loop = LoopSettings(dataset=LOOSE)
+    request = DatasetRequest(tenant=TENANT, model=MODEL, ranges=RANGES)
+    found = _curated(tmp_path, request, join(*asked, *events_of(5)), loop, WordScanner())
+    assert not [row.id for row in (*found.train, *found.eval) if row.id.startswith("g")]
+    assert found.dropped["held_out"] == len(prompts) == 140
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"messages": null}', '{"messages": 5}'])
-def test_a_task_set_with_another_form_is_refused(tmp_path, line):
-    file = tmp_path / "tasks.jsonl"
-    file.write_text(line)
-    with pytest.raises(DatasetRefused, match=r"gate\.eval_set is .*, which cannot be read as JSON Lines"):
-        _prompts(str(file))
+def test_the_manifest_names_the_prompts_of_the_gate(tmp_path):
+    manifest = read_manifest(written(tmp_path)[0])
+    assert manifest.versions["gate.eval_set"] == digest_of_cases(load_tasks(""))
+    assert manifest.versions["gate.safety_set"] == digest_of_cases(load_safety(""))
 
 
 def test_a_diff_names_rows_and_settings(tmp_path):

@@ -1,5 +1,9 @@
-"""Tasks with checkable answers, and safety prompts: one JSON object per line; Weir's own sets are in this folder."""
+"""Tasks with checkable answers, and safety prompts: one JSON object per line; Weir's own sets are in this folder.
 
+The gate uses them, and datasets leave out similar prompts.
+"""
+
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,6 +104,12 @@ def _load(path: str, own: str, kind: type[CaseT]) -> list[CaseT]:
     if not found:
         raise GateError(f"{file} has no prompts: write one JSON object per line")
     return list(found.values())
+
+
+def digest_of_cases(cases: Sequence[Task] | Sequence[SafetyPrompt]) -> str:
+    """Return 12 hex digits of the SHA-256 of the cases; their order does not matter."""
+    ordered = sorted(cases, key=lambda case: case.id)
+    return hashlib.sha256(msgspec.json.encode(ordered)).hexdigest()[:12]
 
 
 def task_score(checks: Checks, answer: str) -> float:

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from stream.errors import GateError
-from stream.loop.gate.cases import Checks, load_safety, load_tasks, task_score
+from stream.loop.cases import Checks, load_safety, load_tasks, task_score
 
 
 def test_the_task_set_of_weir_is_complete():
@@ -62,6 +62,13 @@ def test_a_file_in_another_encoding_is_an_error_that_names_the_line(tmp_path):
 
     with pytest.raises(GateError, match=r"tasks\.jsonl, line 1: 'utf-8' codec can't decode"):
         load_tasks(str(tmp_path / "tasks.jsonl"))
+
+
+def test_a_prompt_with_a_line_separator_of_unicode_is_read(tmp_path):
+    lines = [f'{{"id": "{name}", "prompt": "a\u2028b", "checks": {{"contains": ["x"]}}}}' for name in "pq"]
+    (tmp_path / "tasks.jsonl").write_text("\r\n".join(lines), encoding="utf-8", newline="")
+
+    assert [task.prompt for task in load_tasks(str(tmp_path / "tasks.jsonl"))] == ["a\u2028b", "a\u2028b"]
 
 
 def test_an_incomplete_identity_pair_is_an_error(tmp_path):
