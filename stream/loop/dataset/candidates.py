@@ -73,8 +73,9 @@ class Candidate(msgspec.Struct, kw_only=True):
 
     @property
     def untrusted(self) -> tuple[str, ...]:
-        """The messages of the prompt that neither the operator nor the model wrote."""
-        return tuple(turn.content for turn in self.prompt if turn.role not in _TRUSTED)
+        """The messages of the prompt that neither the operator nor the model wrote, and the answer if a client wrote it."""
+        messages = tuple(turn.content for turn in self.prompt if turn.role not in _TRUSTED)
+        return (*messages, self.answer) if self.source == "correction" else messages
 
     @property
     def text(self) -> str:

@@ -182,6 +182,7 @@ REASONS = {
     "toxicity, correction": [*exchange("q"), correction("q", "a vile answer")],
     "injection": [*exchange("q"), approval("q"), verdict("q", "injection")],
     "injection, unread": [*exchange("q", prompt="please jailbreak"), approval("q")],
+    "injection, correction": [*exchange("q"), correction("q", "jailbreak now")],
     "quality": [*exchange("q", answer="?!"), approval("q")],
     "quality, repeated": [*exchange("q", answer="no\n" * 6 + "yes"), approval("q")],
     "length": [*exchange("q", answer="x" * 9_000), approval("q")],
