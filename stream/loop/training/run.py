@@ -34,6 +34,8 @@ _RELEASE_SECONDS = 5.0
 #: A command printed another JSON value than agreed.
 _DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
 _GATE_STATES = ("blessed", "refused")
+#: {state: (state of the records that renew its lease, their reason while there are no numbers)}; other states are repeated.
+_REPEATED = {"dataset": ("progress", "building the dataset"), "started": ("progress", "loading the model")}
 
 Publish = Callable[[Event], Awaitable[None]]
 
@@ -193,7 +195,8 @@ class Run:
         """Build the request's dataset if this home does not contain it, or if its manifest is damaged."""
         manifest = self._known_dataset()
         if manifest is None:
-            built = await run_command(self._setup.dataset_command(self.work.request.retraining_id))
+            async with self._leased("dataset"):
+                built = await run_command(self._setup.dataset_command(self.work.request.retraining_id))
             self._dataset_digest = str(built["digest"])
             manifest = read_dataset(self._setup.home, self._dataset_digest)
         await self._state("dataset", numbers=manifest.numbers, lease_until=self._lease())
@@ -222,12 +225,15 @@ class Run:
 
     @contextlib.asynccontextmanager
     async def _leased(self, state: str) -> AsyncIterator[None]:
-        """Publish `state` with a lease, and renew the lease during the body.
+        """Publish `state` with a lease, and renew the lease during the body; ``dataset`` is published after its body, with the counts.
 
         Raises LeaseLostError after it cancelled the body, if the run is fenced and Kafka acknowledged no renewal early enough.
         """
         until = self._lease()
-        await self._state(state, numbers=self._numbers(), lease_until=until)
+        if state == "dataset":
+            await self._repeat(state, until)
+        else:
+            await self._state(state, numbers=self._numbers(), lease_until=until)
         fence = asyncio.timeout(None)
         try:
             async with fence:
@@ -257,12 +263,9 @@ class Run:
 
     async def _release(self, state: str) -> None:
         """End the lease now, so that the next trainer does not wait for its end."""
-        self._number += 1
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_RELEASE_SECONDS):
-                await self._state(
-                    _repeated(state), number=self._number, numbers=self._numbers(), lease_until=time.time()
-                )
+                await self._repeat(state, time.time())
 
     async def _renew(self, state: str, fence: asyncio.Timeout) -> None:
         """Publish progress, at most every 5 s, and renew the lease before it ends."""
@@ -273,21 +276,21 @@ class Run:
             if not due and self._progress is shown:
                 continue
             began, progress, until = time.monotonic(), self._progress, self._lease()
-            self._number += 1
-            loading = state == "started" and progress is None
             try:
-                await self._state(
-                    _repeated(state),
-                    number=self._number,
-                    reason="loading the model" if loading else "",
-                    numbers=self._numbers(),
-                    lease_until=until,
-                )
+                await self._repeat(state, until)
             except BrokerError as error:
                 _LOG.warning("retraining %s: its lease is not renewed: %s", self.work.request.retraining_id, error)
                 continue
             renewed, shown = began, progress
             self._extend(fence, until)
+
+    async def _repeat(self, state: str, until: float) -> None:
+        """Publish a record with a lease until `until`, in the state that renews the lease of `state`."""
+        self._number += 1
+        repeated, doing = _REPEATED.get(state, (state, ""))
+        numbers = self._numbers()
+        reason = "" if numbers else doing
+        await self._state(repeated, number=self._number, reason=reason, numbers=numbers, lease_until=until)
 
     def _numbers(self) -> dict[str, float]:
         return self._progress.numbers() if self._progress else {}
@@ -312,8 +315,3 @@ class Run:
             traceparent = mark_state(self._setup.tracer, event.data, self.work.traceparent)
             event = msgspec.structs.replace(event, traceparent=traceparent)
         await self._publish(event)
-
-
-def _repeated(state: str) -> str:
-    """Return the state that renews the lease of `state`."""
-    return "progress" if state == "started" else state

@@ -142,6 +142,32 @@ async def test_a_request_with_the_lease_of_another_trainer_is_an_error(home, mon
     assert published == []
 
 
+async def test_a_request_whose_trainer_builds_the_dataset_is_an_error(home, monkeypatch):
+    """A build takes minutes. Two runs with the same epoch would write to the same folder and the same states."""
+    log, published = asyncio.Queue(), []
+
+    async def publish(event):
+        published.append(event.data)
+        log.put_nowait(encode(event))
+
+    asked = Event(id="rt_1", source="test", type=REQUEST.event_type, time=1.0, data=REQUEST, partitionkey="k")
+    building = [sys.executable, "-c", "import time; time.sleep(600)"]
+    setup = setup_of(home, home, dataset_command=lambda _request: building)
+    run = Run(setup, Work(request=REQUEST, epoch=1), publish, TrainerMetrics(CollectorRegistry()))
+    run.start()
+    async with asyncio.timeout(30):
+        records = [encode(asked), await log.get()]
+    monkeypatch.setattr(by_hand, "Tail", tail_of(*records))
+    with pytest.raises(TrainingError, match="a trainer works on retraining rt_1"):
+        await _work(setup, KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1")
+    await run.end()
+    assert [(one.state, one.reason, one.dataset_digest) for one in published] == [
+        ("progress", "building the dataset", ""),
+        ("progress", "building the dataset", ""),  # the end of the lease
+    ]
+    assert published[-1].lease_until <= time.time()
+
+
 async def test_a_request_with_an_expired_lease_is_accepted(home, monkeypatch):
     owned = state_event(WORK, "progress", 2.0, lease_until=time.time() - 1)
     asked = Event(id="rt_1", source="test", type=REQUEST.event_type, time=1.0, data=REQUEST, partitionkey="k")

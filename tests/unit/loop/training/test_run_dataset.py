@@ -19,6 +19,7 @@ from stream.wire import RetrainingRecord
 
 REQUEST = RetrainingRecord(retraining_id="rt_1", state="requested", tenant="acme", model="m", at=1.0, reason="")
 OLD, NEW = "d1", "d2"
+BUILDING = "building the dataset"
 
 
 def write_manifest(home, digest, text=None, **settings):
@@ -60,12 +61,13 @@ def states_of(home, settings=SETTINGS):
 def test_a_dataset_with_a_damaged_manifest_is_built_again(tmp_path, text):
     write_manifest(tmp_path, OLD, text)
     write_manifest(tmp_path, NEW)
-    assert states_of(tmp_path) == [("dataset", NEW, ""), ("failed", NEW, "no base")]
+    building = ("progress", OLD, BUILDING)
+    assert states_of(tmp_path) == [building, ("dataset", NEW, ""), ("failed", NEW, "no base")]
 
 
 def test_a_manifest_that_cannot_be_read_after_the_build_is_named(tmp_path):
     write_manifest(tmp_path, NEW, "{")
-    ((state, digest, reason),) = states_of(tmp_path)
+    _, (state, digest, reason) = states_of(tmp_path)
     assert (state, digest) == ("failed", NEW)
     assert reason.startswith(f"{tmp_path}/loop/datasets/{NEW}/manifest.json cannot be read (")
 
@@ -82,7 +84,9 @@ def test_a_request_that_continues_does_not_train_on_rows_that_the_settings_exclu
     assert states_of(tmp_path, LoopSettings(dataset={"exclude_keys": ("k_1",)}))[0][:2] == ("dataset", OLD)
     rebuilt = [("dataset", NEW, ""), ("failed", NEW, "no base")]
     refused = [("failed", "", "`false` failed with status 1: run it by hand to see why")]
-    assert states_of(tmp_path, LoopSettings(dataset=now)) == (refused if "training" in now else rebuilt)
+    building, *found = states_of(tmp_path, LoopSettings(dataset=now))
+    assert building == ("progress", "", BUILDING)
+    assert found == (refused if "training" in now else rebuilt)
 
 
 @pytest.mark.parametrize(("now", "named"), EXCLUDED)
