@@ -275,11 +275,15 @@ def declared_tools(tools: Sequence[ToolDefinition], choices: Sequence[Choice]) -
 
 
 def may_train(body: Mapping[str, Any]) -> bool:
-    """Return whether the request in `body` may be used for training: unless ``metadata.training`` is ``false``."""
+    """Return whether the request in `body` may be used for training: unless ``metadata.training`` has a value other than ``true``.
+
+    A gateway rejects other words. Intake cannot, so there a word such as ``no`` counts as an opt-out.
+    """
     metadata = body.get("metadata")
     if metadata is None:  # nearly always; isinstance with an abstract class is slow
         return True
-    return not isinstance(metadata, Mapping) or str(metadata.get("training")).lower() != "false"
+    value = metadata.get("training") if isinstance(metadata, Mapping) else None
+    return value is None or str(value).strip().lower() in ("", "true")
 
 
 def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from serving.backend import Feature, Operation, answers_in
 from serving.decoded_json import UndecodableJson, decode_object
 from serving.openai_api.accumulator import MAX_CHOICES
 from serving.openai_api.errors import invalid
-from serving.openai_api.request_model import got
+from serving.openai_api.request_model import check_training, got
 
 _NAME_CHARACTERS = 256
 _MAX_ITEMS = 16_384
@@ -69,6 +69,7 @@ class OpenRequest:
             raise invalid("stream is true, but this endpoint has no streams; leave it out.", param="stream")
         if body.get("stream_options") is not None:
             _check(body, "stream_options", dict, "an object")
+        check_training(body.get("metadata"))
         if body.get("background"):
             raise invalid(
                 "background is true, but Weir records an answer only while its client waits; leave it out.",

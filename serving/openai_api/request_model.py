@@ -104,6 +104,7 @@ class SamplingRequest(RequestModel):
             raise invalid(
                 "stream_options requires stream: true; set it, or leave stream_options out.", param="stream_options"
             )
+        check_training(self.metadata)
         return self
 
     @property
@@ -124,6 +125,16 @@ class SamplingRequest(RequestModel):
     def body(self) -> dict[str, Any]:
         """Return the request as JSON, without fields that the client did not send or that have no effect."""
         return self.model_dump(exclude_none=True)
+
+
+def check_training(metadata: Any) -> None:
+    """Raise ApiError 400 if ``metadata.training`` is neither "true" nor "false": its client may mean an opt-out."""
+    value = metadata.get("training", "true") if isinstance(metadata, Mapping) else "true"
+    if value not in ("true", "false"):
+        raise invalid(
+            f'metadata.training must be "true" or "false"{got(value)}. Send "false" to keep this request out of training.',
+            param="metadata.training",
+        )
 
 
 def parse(model: type[ModelT], body: bytes) -> ModelT:
