@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from serving.backend import RUNNING_USAGE
 from serving.decoded_json import mappings_of, text_of
-from serving.openai_api.parts import content_from
+from serving.openai_api.parts import content_from, json_text
 from stream.wire import MAX_COUNT, SHOWN_REASON, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
 #: The finish reason of an answer that the guard ended.
@@ -276,7 +276,8 @@ class _CallSoFar:
         fields = _called(call)
         self.id = _text(call, "id") or self.id
         self._name += _text(fields, "name")
-        arguments = _text(fields, "arguments") or _text(fields, "input")
+        sent = fields.get("arguments") or fields.get("input")
+        arguments = json_text(sent) if sent else ""  # some servers send an object
         _append(self._arguments, arguments)
         return arguments
 
@@ -307,10 +308,10 @@ def _text(fields: _Fields, name: str) -> str:
 
 
 def _content(fields: _Fields) -> tuple[str, str]:
-    """Return the text and the reasoning in the content, which may be a list of parts."""
+    """Return the text and the reasoning in the content, which may be a part or a list of parts."""
     content = fields.get("content")
-    if not isinstance(content, list):
-        return _text(fields, "content"), ""
+    if isinstance(content, str):
+        return content, ""
     parts = tuple(content_from(content))
     text = "".join(part.content for part in parts if isinstance(part, TextPart))
     return text, "".join(part.content for part in parts if isinstance(part, ReasoningPart))

@@ -224,7 +224,7 @@ def _unknown(item: Body) -> Iterator[Part]:
     fields = {name: value for name, value in item.items() if value and name not in _NO_TEXT}
     known = "text" in kind or _is_media(item) or any(isinstance(item.get(key), str) for key in _TEXT_KEYS)
     if kind and not known and len(fields) > 1:
-        yield TextPart(content=_json(fields)[:_MAX_UNKNOWN])
+        yield TextPart(content=json_text(fields)[:_MAX_UNKNOWN])
 
 
 def _is_media(item: Body) -> bool:
@@ -255,7 +255,7 @@ def _call(item: Body) -> ToolCallPart:
     inner = mapping_of(item.get("function")) or mapping_of(item.get("custom")) or item
     arguments = next((inner[key] for key in _CALL_KEYS if inner.get(key) is not None), "")
     name = first_text(inner, "name") or first_text(item, "type").removesuffix("_call")
-    return ToolCallPart(name=name, arguments=_json(arguments), id=first_text(item, *_CALL_IDS))
+    return ToolCallPart(name=name, arguments=json_text(arguments), id=first_text(item, *_CALL_IDS))
 
 
 def _result(item: Body) -> Iterator[Part]:
@@ -267,7 +267,7 @@ def _result(item: Body) -> Iterator[Part]:
         if all(parts or one.get("text") == "" for one, parts in zip(typed, found, strict=True)):
             yield from _as_tool_response(tuple(chain.from_iterable(found)), first_text(item, *_CALL_IDS))
             return
-    yield ToolResponsePart(response=_json(value), id=first_text(item, *_CALL_IDS))
+    yield ToolResponsePart(response=json_text(value), id=first_text(item, *_CALL_IDS))
 
 
 def _media(item: Body) -> Iterator[Part]:
@@ -310,5 +310,6 @@ def _text_parts(text: str) -> tuple[TextPart, ...]:
     return (TextPart(content=text),) if text else ()
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """Return `value` if it is a text, else its JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -87,6 +87,14 @@ def test_the_input_of_a_custom_tool_is_new_text_and_recorded():
         assert answer.chat_choices()[0]["message"]["tool_calls"] == [call]
 
 
+@pytest.mark.parametrize("kind", ["delta", "message"])
+@pytest.mark.parametrize("called", [{"function": {"arguments": {"a": 1}}}, {"custom": {"input": {"a": 1}}}], ids=str)
+def test_arguments_that_are_an_object_are_new_text_and_recorded_as_json(kind, called):
+    answer = Accumulator()
+    assert answer.add({"choices": [{kind: {"tool_calls": [called]}}]}) == [NewText(0, '{"a":1}', call_part(0))]
+    assert answer.recorded()[0].parts == (ToolCallPart(name="", arguments='{"a":1}'),)
+
+
 @pytest.mark.parametrize("index", [{}, {"index": None}], ids=["missing", "null"])
 def test_tool_calls_without_an_index_are_separated_by_their_ids(index):
     first = index | {"id": "c1", "function": {"name": "f", "arguments": '{"a"'}}
@@ -151,6 +159,7 @@ def test_a_whole_response_is_one_chunk():
         ({"content": None, "audio": {"id": "x", "data": "AAAA", "transcript": "said"}}, "said"),
         ({"content": "a", "refusal": "b", "audio": {"transcript": "c"}}, "abc"),
         ({"content": {}, "audio": "x"}, ""),
+        ({"content": {"type": "text", "text": "a"}}, "a"),
     ],
 )
 def test_all_texts_of_a_message_are_new_and_recorded(kind, fields, text):
