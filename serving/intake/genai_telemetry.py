@@ -44,7 +44,7 @@ _OPERATIONS = {
 }
 _DETAILS = "gen_ai.client.inference.operation.details"
 _CHOICE = "gen_ai.choice"
-_MESSAGE = re.compile(r"gen_ai\.(system|user|assistant|tool)\.message")
+_MESSAGE = re.compile(r"gen_ai\.(system|developer|user|assistant|tool|function)\.message")
 _CONVERSATIONS = (
     semconv.GEN_AI_CONVERSATION_ID,
     "session.id",

@@ -195,6 +195,15 @@ async def test_log_records_of_a_span_that_has_the_content_itself_add_nothing(tmp
         assert len(running.only()[0].messages) == 1
 
 
+async def test_messages_of_each_role_are_read_from_log_records(tmp_path):
+    roles = ("developer", "user", "function")
+    async with intake(tmp_path) as running:
+        await sent(running, logs(*(log(f"gen_ai.{role}.message", {"content": f"of {role}"}) for role in roles), CHOICE))
+        await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
+        request, _ = running.only()
+    assert [(one.role, one.parts[0].text) for one in request.messages] == [(role, f"of {role}") for role in roles]
+
+
 async def test_openllmetrys_events_have_tool_calls_beside_the_message(tmp_path):
     call = {"id": "c1", "type": "function", "function": {"name": "get", "arguments": "{}"}}
     choice = log("gen_ai.choice", {"message": {"content": None}, "tool_calls": [call], "finish_reason": "tool_calls"})
