@@ -10,13 +10,16 @@ from typing import Any
 import msgspec
 
 from serving.backend import Feature, Operation, answers_in
-from serving.decoded_json import UndecodableJson, decode_object
+from serving.decoded_json import UndecodableJson, decode_object, mapping_of
 from serving.openai_api.accumulator import MAX_CHOICES
 from serving.openai_api.errors import invalid
 from serving.openai_api.request_model import check_training, got
 
 _NAME_CHARACTERS = 256
 _MAX_ITEMS = 16_384
+_LISTS = ("messages", "input", "prompt", "documents", "tools", "functions")
+#: Levels of lists in such an item that are read: the parts of a message, and the texts of a part.
+_DEPTH = 2
 _STREAMED = frozenset({"chat", "text_completion", "responses"})
 
 
@@ -78,7 +81,7 @@ class OpenRequest:
             )
         if (items := _items(body)) > _MAX_ITEMS:
             raise invalid(
-                f"the messages or texts, their parts and the tools are {items} items, the limit is {_MAX_ITEMS}; send fewer."
+                f"the messages, texts, documents, tools and their parts are {items} items, the limit is {_MAX_ITEMS}; send fewer."
             )
         if (answers := answers_in(operation, body)) > MAX_CHOICES:
             raise invalid(
@@ -109,14 +112,20 @@ class OpenRequest:
 
 
 def _items(body: Mapping[str, Any]) -> int:
-    """Return the number of messages, texts, parts of messages and tools; reading 100,000 of them would block the event loop for a second.
+    """Return the number of messages, texts, documents, tools and their parts; reading 100,000 of them would block the event loop for a second.
 
     Token ids are not recorded and not counted.
     """
-    lists = [value for name in ("messages", "input", "prompt", "tools") if isinstance(value := body.get(name), list)]
-    items = [item for values in lists for item in values if isinstance(item, Mapping | str)]
-    parts = (item.get("content") for item in items if isinstance(item, Mapping))
-    return len(items) + sum(len(content) for content in parts if isinstance(content, list))
+    lists = [body.get(name) for name in _LISTS]
+    lists.append(mapping_of(body.get("prediction")).get("content"))
+    lists.append(list(mapping_of(mapping_of(body.get("prompt")).get("variables")).values()))
+    items = [item for values in lists if isinstance(values, list) for item in values if isinstance(item, Mapping | str)]
+    count = len(items)
+    for _ in range(_DEPTH):
+        nested = [value for item in items if isinstance(item, Mapping) for value in item.values()]
+        items = [item for values in nested if isinstance(values, list) for item in values]
+        count += len(items)
+    return count
 
 
 def _check(body: Mapping[str, Any], name: str, kind: type, what: str) -> None:

@@ -350,11 +350,16 @@ async def test_a_body_that_weir_cannot_relay_is_400(relay, upstream, path, body)
     [
         {"messages": [{}] * 16_385},
         {"messages": [{"content": [{}] * 16_384}]},
+        {"messages": [{"tool_calls": [None] * 16_384}]},
+        {"messages": [{"content": [{"content": [{}] * 16_383}]}]},
+        {"documents": ["a"] * 16_384},
+        {"prediction": {"content": ["a"] * 16_384}},
+        {"prompt": {"variables": dict.fromkeys(map(str, range(16_384)), "a")}},
         {"tools": [{}] * 16_384},
         {"input": ["a"] * 16_384},
         {"prompt": ["a"] * 16_384},
     ],
-    ids=["messages", "parts", "tools", "inputs", "prompts"],
+    ids=["messages", "parts", "calls", "results", "documents", "prediction", "variables", "tools", "inputs", "prompts"],
 )
 async def test_more_items_than_weir_reads_in_time_are_400(relay, upstream, fields):
     stack = relay()
