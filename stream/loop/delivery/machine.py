@@ -48,7 +48,7 @@ class Delivery:
     def progress(self, record: RetrainingRecord, at: float, traceparent: str = "") -> list[Decision]:
         """Apply a retraining record at event time `at`: a blessed version starts, a failed request ends.
 
-        `traceparent` is the trace context in which the record was created.
+        A blessed version that is the champion is promoted immediately. `traceparent` is the trace context in which the record was created.
         """
         state = self._state
         if record.state == "requested" and record.detectors:
@@ -67,7 +67,7 @@ class Delivery:
             remember(state.ended, record.retraining_id, _ENDED)
         if record.state != "blessed" or own or record.retraining_id in state.ended:
             return []
-        if not trained_version(record.model_version) or record.model_version == state.champion:
+        if not trained_version(record.model_version):
             return []
         before = [] if canary is None else [self._end("expired", at, f"superseded by {record.model_version}")]
         return [*before, *self._start(record, at, traceparent)]
@@ -98,6 +98,8 @@ class Delivery:
             since=at,
             traceparent=traceparent,
         )
+        if record.model_version == self._state.champion:  # the training of two requests can make the same weights
+            return [self._promote(at, f"{record.model_version} answers already")]
         if self._settings.shadow_share:
             return [self._route("shadow", at, f"blessed; {self._settings.shadow_share:.0%} of the requests in shadow")]
         return [self._enter(0, at, "blessed")]
@@ -246,7 +248,8 @@ class Delivery:
     def _promote(self, at: float, reason: str, *, by: str = _DELIVERY) -> Decision:
         state = self._state
         assert state.canary is not None
-        state.previous, state.champion = state.champion, state.canary.version
+        if state.canary.version != state.champion:
+            state.previous, state.champion = state.champion, state.canary.version
         self._remember_promoted(state.champion, state.canary.retraining_id, state.canary.traceparent)
         return self._end("promoted", at, reason, by=by)
 

@@ -39,11 +39,11 @@ def state_event(work: Work, state: str, at: float, *, number: int = 0, **fields:
     )
 
 
-def model_event(home: Path, manifest: VersionManifest, retraining_id: str = "") -> Event:
+def model_event(home: Path, manifest: VersionManifest, retraining_id: str = "", dataset_digest: str = "") -> Event:
     """Return the event of a version in the stack's home, at the present time.
 
-    `retraining_id` is the request that the version is for; the request in the manifest is the first for which these weights
-    were made.
+    `retraining_id` is the request that the version is for, and `dataset_digest` its dataset; the manifest names the first request and dataset
+    for which these weights were made.
     """
     job, folder, at = manifest.job, VersionFolder.of(home, manifest.version), time.time()
     retraining_id = retraining_id or job.retraining_id
@@ -57,7 +57,7 @@ def model_event(home: Path, manifest: VersionManifest, retraining_id: str = "") 
         base_digest=job.base_digest,
         adapter_digest=manifest.adapter_digest,
         weights_digest=manifest.weights_digest,
-        dataset_digest=job.dataset_digest,
+        dataset_digest=dataset_digest or job.dataset_digest,
         retraining_id=retraining_id,
         uri=folder.path.absolute().as_uri(),
         metrics=manifest.numbers,

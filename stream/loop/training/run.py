@@ -174,7 +174,8 @@ class Run:
             await self._dataset()
             await self._train()
         manifest = read_version(self._setup.home, self._version)
-        await self._publish(model_event(self._setup.home, manifest, self.work.request.retraining_id))
+        request_id = self.work.request.retraining_id
+        await self._publish(model_event(self._setup.home, manifest, request_id, self._dataset_digest))
         async with self._leased("trained"):
             await mirror_version(self._setup, self._version)
             report = await run_command(self._setup.gate_command(self._version))

@@ -11,7 +11,7 @@ from stream.loop.delivery.state import HeldVerdict, ModelDelivery
 from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord
 from stream.wire.ids import shadow_request_id
-from stream.wire.route_files import BASE, in_shadow, version_for
+from stream.wire.route_files import BASE, RouteOverride, in_shadow, version_for
 
 M1, M2 = "m_111111111111", "m_222222222222"
 DIRECT = DeliverySettings(shadow_share=0, steps=(50, 100), min_events=20)
@@ -336,6 +336,23 @@ def test_the_records_of_a_trainer_that_lost_the_request_are_ignored():
     assert owned(("started", 2), ("blessed", 1)) == []
     assert owned(("started", 2), ("blessed", 2), ("failed", 1)) == ["canary"]
     assert owned(("started", 2), ("blessed", 2), ("failed", 2)) == ["canary", "rolled_back"]
+
+
+def test_a_request_whose_training_made_the_champion_again_ends_as_promoted():
+    """The weights of a version depend on the texts of its rows only, so two requests can have one version."""
+    state = fresh()
+    delivery = Delivery(state, DIRECT)
+    delivery.progress(blessed(), 0.0)
+    delivery.override(RouteOverride(tenant="t", model="m", version=M1, at=1.0, by="jo", reason="good"), 1.0)
+    delivery.progress(blessed(M2, "rt_2"), 2.0)
+    ended, again = delivery.progress(blessed(M1, "rt_3"), 3.0, "trace")
+    assert (ended.progress.retraining_id, ended.progress.state) == ("rt_2", "expired")
+    assert (again.progress.retraining_id, again.progress.state, again.traceparent) == ("rt_3", "promoted", "trace")
+    assert again.progress.reason == f"{M1} answers already"
+    assert (again.route.champion, again.route.previous, again.route.weights) == (M1, BASE, {M1: 100})
+    restarted = Delivery(ModelDelivery(tenant="t", model="m"), DIRECT)
+    restarted.adopt(again.route)
+    assert [one.progress(blessed(M1, "rt_3"), 3.0) for one in (delivery, restarted)] == [[], []]
 
 
 @pytest.mark.parametrize("version", ["", "b179c9523d0e"])

@@ -19,7 +19,7 @@ from stream.loop.training import run as training_run
 from stream.loop.training.by_hand import _with_dataset, _work, train_dataset, train_request
 from stream.loop.training.dataset_manifest import find_dataset
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import TrainingJob, VersionFolder
+from stream.loop.training.job import Trained, TrainingJob, VersionFolder
 from stream.loop.training.machine import Work
 from stream.loop.training.manifest import VersionManifest
 from stream.loop.training.metrics import TrainerMetrics
@@ -92,6 +92,23 @@ async def test_a_run_with_a_version_of_another_request_publishes_the_version_for
 
     await Run(setup_of(home, home), WORK, publish, TrainerMetrics(CollectorRegistry())).run()
     assert found == [("m_1", "rt_1", "rt_1")]
+
+
+async def test_a_version_that_two_datasets_made_is_published_with_the_dataset_of_the_run(home, monkeypatch):
+    """Other reviewers change the digest of a dataset, and not the weights. `weir why` compares the digest with that of the request."""
+    found = []
+
+    async def made_again(*_):
+        return Trained(version="m_1", numbers={})
+
+    async def publish(event):
+        if isinstance(event.data, ModelRecord):
+            found.append((event.data.version, event.data.retraining_id, event.data.dataset_digest))
+
+    monkeypatch.setattr(training_run, "run_training", made_again)
+    work = Work(request=REQUEST, epoch=1, dataset_digest="d2")
+    assert await Run(setup_of(home, home), work, publish, TrainerMetrics(CollectorRegistry())).run() == "blessed"
+    assert found == [("m_1", "rt_1", "d2")]
 
 
 async def test_a_version_without_a_request_does_not_name_the_request_of_its_dataset(home, monkeypatch):
