@@ -4,8 +4,8 @@ Specification: https://docs.litellm.ai/docs/proxy/logging_spec; the fields are t
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,10 +25,11 @@ from serving.intake.reported_exchange import (
     valid_time,
 )
 from serving.openai_api.parts import messages_from, tools_from
-from stream.wire import Choice, ErrorInfo, TextPart, Usage
+from stream.wire import Choice, ErrorInfo, Message, TextPart, Usage
 
 Payload = Mapping[str, Any]
-#: LiteLLM writes this instead of a text if `turn_off_message_logging` is set.
+_MessageT = TypeVar("_MessageT", Message, Choice)
+#: LiteLLM writes this instead of a text and of a call's arguments if `turn_off_message_logging` is set.
 _REDACTED = "redacted-by-litellm"
 _HASH_CHARACTERS = 12
 _CONVERSATION_HEADER = "x-weir-conversation-id"
@@ -92,7 +93,7 @@ def _request(payload: Payload, started: float) -> ReportedRequest:
         model_version=text_of(payload.get("model")),
         operation="text_completion" if "text_completion" in kind else "chat",
         stream=payload.get("stream") is True,
-        messages=tuple(message for message in messages if message.text != _REDACTED),
+        messages=tuple(_unredacted(messages)),
         tools=tools_from(parameters.get("tools") or parameters.get("functions")),
         parameters=sampling_parameters(parameters),
         training=may_train({"metadata": mapping_of(payload.get("metadata")).get("requester_metadata")}),
@@ -106,7 +107,7 @@ def _response(payload: Payload) -> ReportedResponse:
     return msgspec.structs.replace(
         response,
         status="error" if failed else "complete",
-        choices=tuple(choice for choice in response.choices if choice.text != _REDACTED),
+        choices=tuple(_unredacted(response.choices)),
         usage=Usage(
             prompt_tokens=count_of(payload.get("prompt_tokens")),
             completion_tokens=count_of(payload.get("completion_tokens")),
@@ -115,6 +116,14 @@ def _response(payload: Payload) -> ReportedResponse:
         at=_seconds(payload.get("endTime")),
         first_at=_seconds(payload.get("completionStartTime")) if payload.get("stream") is True else 0.0,
     )
+
+
+def _unredacted(messages: Iterable[_MessageT]) -> Iterator[_MessageT]:
+    """Yield the messages or choices without their redacted parts, unless no part is left."""
+    for message in messages:
+        parts = tuple(part for part in message.parts if part.text != _REDACTED)
+        if parts or not message.parts:
+            yield msgspec.structs.replace(message, parts=parts)
 
 
 def _answer(response: Any) -> ReportedResponse:

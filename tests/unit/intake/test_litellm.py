@@ -61,6 +61,16 @@ def test_other_shapes_and_redacted_messages_are_read(change, text, answer):
     assert (bool(request.owed), bool(end.owed)) == (bool(text), bool(answer))
 
 
+@pytest.mark.parametrize("response", CASES["redacted"], ids=["call", "reasoning", "output", "two texts"])
+def test_a_redacted_answer_has_no_text_and_expects_no_verdicts(response):
+    expected = ExpectedVerdicts(input=("pii",), output=("pii", "tools"))
+    tools = {"tools": [{"type": "function", "function": {"name": "get"}}]}
+    hidden = [{"role": "user", "content": "redacted-by-litellm"}]
+    payload = litellm_payload(messages=hidden, response=response, model_parameters=tools)
+    request, end = records_of(exchange_from_litellm(payload, PRINCIPAL), expected)
+    assert (request.messages, request.owed, end.messages, end.owed) == ((), (), (), ())
+
+
 def test_equal_logs_have_equal_request_ids_and_other_calls_have_others():
     first = records(litellm_payload())[0].request_id
     assert records(litellm_payload())[0].request_id == first
