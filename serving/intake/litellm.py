@@ -88,6 +88,8 @@ def _request(payload: Payload, started: float) -> ReportedRequest:
     raw = payload.get("messages")
     messages = messages_from(raw["messages"] if isinstance(raw, Mapping) and "messages" in raw else raw)
     parameters = mapping_of(payload.get("model_parameters"))
+    if instructions := text_of(parameters.get("instructions")):  # of the Responses API
+        messages = (Message.of_text("system", instructions), *messages)
     return ReportedRequest(
         model=text_of(payload.get("model_group")) or text_of(payload.get("model")),
         model_version=text_of(payload.get("model")),

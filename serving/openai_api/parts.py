@@ -51,6 +51,8 @@ _MEDIA_KEYS = ("image_url", "input_audio", "audio_url", "video_url", "file", "so
 _MEDIA_TYPES = frozenset({"blob", "uri", "file", "input_file", "input_image", "image", "audio", "video", "document"})
 _URL_KEYS = ("url", "uri", "file_url", "image_url", "file_id", "id")
 _DATA_KEYS = ("data", "file_data", "b64_json", "content")
+#: LiteLLM's logs contain this, with the size, instead of the Base64 of an image.
+_TRUNCATED = "[base64_data truncated"
 _MODALITIES = ("image", "audio", "video")
 _FINISH_REASONS = {"max_output_tokens": "length"}
 #: A consumer whose stack is deeper than ours must also be able to decode the record.
@@ -288,12 +290,14 @@ def _media(item: Body) -> Iterator[Part]:
 
 
 def _blob(modality: str, data: str, mime_type: str) -> Iterator[Part]:
-    """Yield the blob in `data`: a ``data:`` URL or Base64. If `data` is neither, its own bytes are the blob."""
+    """Yield the blob in `data`: a ``data:`` URL or Base64. If `data` is neither, its own bytes are the blob. A truncated blob has no digest."""
     coded = True
     if data[:5].lower() == "data:":
         head, _, data = data[5:].partition(",")
         mime_type = mime_type or head.partition(";")[0]
         coded = head.endswith(";base64")
+    if data.startswith(_TRUNCATED):
+        return
     try:
         content = base64.b64decode(data) if coded else unquote_to_bytes(data)
     except (binascii.Error, ValueError):

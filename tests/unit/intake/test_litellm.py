@@ -71,6 +71,20 @@ def test_a_redacted_answer_has_no_text_and_expects_no_verdicts(response):
     assert (request.messages, request.owed, end.messages, end.owed) == ((), (), (), ())
 
 
+def test_the_instructions_of_a_response_are_a_system_message():
+    request, _ = records(litellm_payload(messages="hi", model_parameters={"instructions": "Be brief."}))
+    assert request.messages == (Message.of_text("system", "Be brief."), Message.of_text("user", "hi"))
+    request, _ = records(litellm_payload(messages="hi", model_parameters={"instructions": "redacted-by-litellm"}))
+    assert request.messages == (Message.of_text("user", "hi"),)
+
+
+def test_an_image_that_litellm_truncated_is_not_recorded():
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,[base64_data truncated: 2.9KB]"}}
+    text = {"type": "text", "text": "What is it?"}
+    request, _ = records(litellm_payload(messages=[{"role": "user", "content": [text, image]}]))
+    assert request.messages == (Message.of_text("user", "What is it?"),)
+
+
 def test_equal_logs_have_equal_request_ids_and_other_calls_have_others():
     first = records(litellm_payload())[0].request_id
     assert records(litellm_payload())[0].request_id == first
