@@ -87,13 +87,16 @@ class ExchangePairer:
         Raises CaptureError if the spool is full, HalvesFull if too many halves wait; the client must then send the item again. Raises
         UnreadablePayload if the exchange has too many fragments.
         """
-        while part := self._recorded_without(exchange.identity):
-            if exchange.missing == part and exchange.fragment != SPAN:
-                return False
-            # Consumers drop a second record with the same id, so the late part is recorded as another request.
+        # Consumers drop a second record with the same id, so a late part is recorded as another request.
+        while (part := self._recorded_without(exchange.identity)) and (
+            exchange.missing != part or exchange.fragment == SPAN
+        ):
             exchange = msgspec.structs.replace(exchange, identity=identity_of(exchange.identity, part))
-        if self._is_done(exchange.identity):
-            return False
+        if part or self._is_done(exchange.identity):
+            if not self._is_late(exchange):
+                return False
+            identity = identity_of(exchange.identity, exchange.fragment)
+            return await self.add(msgspec.structs.replace(exchange, identity=identity))
         if exchange.whole:
             self._record(exchange)
             return True
@@ -184,6 +187,9 @@ class ExchangePairer:
         self._rows("BEGIN IMMEDIATE")
         with self._database:  # commits, or rolls back on an error
             self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (done, self._now()))
+            if exchange.fragment:
+                query = "INSERT OR IGNORE INTO done SELECT identity || ' ' || half, ? FROM held WHERE identity = ?"
+                self._rows(query, (self._now(), exchange.identity))
             removed = self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (exchange.identity,))
         self._waiting -= len(removed)
 
@@ -213,6 +219,14 @@ class ExchangePairer:
     def _recorded_without(self, identity: str) -> str:
         """Return the part without which the exchange was recorded, or ""."""
         return next((part for part, suffix in _WITHOUT.items() if self._is_done(identity + suffix)), "")
+
+    def _is_late(self, exchange: ReportedExchange) -> bool:
+        """Return whether `exchange` is log records that are not in its recorded exchange, which consists of other fragments."""
+        if exchange.fragment in {"", SPAN, EVENT}:
+            return False
+        query = "SELECT identity FROM done WHERE identity > ? AND identity < ?"  # "!" follows the space
+        recorded = [one for (one,) in self._rows(query, (f"{exchange.identity} ", f"{exchange.identity}!"))]
+        return bool(recorded) and f"{exchange.identity} {exchange.fragment}" not in recorded
 
     def _is_done(self, identity: str) -> bool:
         return bool(self._rows("SELECT 1 FROM done WHERE identity = ?", (identity,)))

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 from support.intake import REQUEST, RESPONSE, intake, kserve, litellm_payload
+from support.otlp import PROTOBUF, encoded, log, logs, span, traces
 
 from serving.errors import ServingError
 
@@ -53,6 +54,39 @@ async def test_a_half_that_was_stored_by_a_clock_that_was_ahead_waits_no_longer_
     async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
         await running.pairer.record_overdue()
         assert running.count("weir_intake_held_halves") == 0
+
+
+async def exported(running, export):
+    path = "/v1/traces" if "resourceSpans" in export else "/v1/logs"
+    assert (await running.sent(path, content=encoded(export, PROTOBUF), headers={"content-type": PROTOBUF})).is_success
+
+
+FIRST = logs(log("gen_ai.user.message", {"content": "first"}))
+REST = logs(
+    log("gen_ai.user.message", {"content": "second"}),
+    log("gen_ai.choice", {"message": {"content": "ho"}, "finish_reason": "stop"}),
+)
+SPAN = traces(span({"gen_ai.operation.name": "chat"}))
+WHOLE = traces(span({"gen_ai.operation.name": "chat", "gen_ai.input.messages": "first and second"}))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "texts"),
+    [
+        ((REST, SPAN), (FIRST, REST), {("second", "ho"), ("first", "")}),
+        ((REST, WHOLE), (FIRST, REST), {("first and second", "")}),
+    ],
+    ids=["joined", "the span has the content"],
+)
+async def test_log_records_after_their_exchange_was_recorded_are_a_request_of_their_own(tmp_path, before, after, texts):
+    async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
+        for export in (*before, *after, *after):
+            await exported(running, export)
+        await running.pairer.record_overdue()
+        for export in after:
+            await exported(running, export)
+        await running.pairer.record_overdue()
+        assert {(request.text, end.text) for request, end in running.exchanges().values()} == texts
 
 
 async def test_a_damaged_file_is_an_error_that_names_the_file_and_the_fix(tmp_path):
