@@ -28,8 +28,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the ledger itself, written once per second, at clock time `wall_time`.
 
     `log_time` is the newest tick time of any source, 0 before the first tick; `advanced_at` is the clock time at which
-    `log_time` last changed. If `advanced_at` is more than the setting `silence_seconds` ago, the stack is unhealthy;
-    this check uses the clock, because event time does not advance without ticks. `caught_up` is whether the ledger had
+    `log_time` last changed. `silence_seconds` is the setting of this name. `caught_up` is whether the ledger had
     read the log to its end at the last probe, `lag` is {topic: number of records that the ledger has not read}.
     """
 
@@ -39,6 +38,16 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     silence_seconds: float = 30.0
     caught_up: bool = False
     lag: dict[str, int] = {}
+
+    @property
+    def inactive(self) -> bool:
+        """Whether every source is inactive. This check uses the clock, because event time does not advance without ticks."""
+        return self.wall_time - self.advanced_at > self.silence_seconds
+
+    @property
+    def ahead(self) -> bool:
+        """Whether event time is ahead of the clock: the clock of a source is wrong."""
+        return self.log_time - self.wall_time > self.silence_seconds
 
 
 class OutgoingAlert(msgspec.Struct, frozen=True, kw_only=True):

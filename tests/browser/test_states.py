@@ -48,6 +48,19 @@ def test_a_ledger_without_a_heartbeat_is_shown_as_stopped(look, maker):
     page.wait_for_selector(".tile .bad:has-text('the ledger has stopped')")
 
 
+def test_inactive_sources_and_a_clock_that_is_ahead_are_shown_and_no_rate_of_the_last_minute(look, maker):
+    page, now = look.go("/live", ".row"), time.time()
+    later = now + 3600
+    maker.store.decisions.beat(Heartbeat(wall_time=later, log_time=now, advanced_at=now, caught_up=True))
+    page.wait_for_selector(".side .state.critical:has-text('every source is inactive: run weir status')")
+    for name in ("requests / s", "flagged / s"):
+        tile = page.locator(".tile", has_text=name)
+        assert tile.locator("b").inner_text() == "\N{EN DASH}"
+        assert tile.locator("path").get_attribute("d") == ""
+    maker.store.decisions.beat(Heartbeat(wall_time=later, log_time=later + 60, advanced_at=later, caught_up=True))
+    page.wait_for_selector(".side .state.critical:has-text('the clock of a source is ahead: run weir status')")
+
+
 def test_a_review_keeps_the_filter_of_the_queue(look):
     page = look.page
     page.route("**/api/feedback", lambda route: route.fulfill(status=202, json={}))

@@ -112,7 +112,9 @@ class LiveEndpoint:
 def _ledger(beat: Heartbeat) -> dict[str, Any]:
     """Return the ledger's state; `alive` is false if the ledger has sent no heartbeat for 15 s: the other values are then old."""
     alive = time.time() - beat.wall_time <= HEARTBEAT_SECONDS
-    return {"log_time": beat.log_time, "caught_up": beat.caught_up, "lag": sum(beat.lag.values()), "alive": alive}
+    lag = sum(beat.lag.values())
+    state = {"log_time": beat.log_time, "caught_up": beat.caught_up, "lag": lag, "alive": alive}
+    return state | {"inactive": beat.inactive, "ahead": beat.ahead}
 
 
 def _differences(client: _Client, now: dict[str, Any]) -> dict[str, Any]:

@@ -260,13 +260,15 @@ def _heartbeat_problems(heartbeat: Heartbeat | None) -> list[str]:
     now, bound = time.time(), heartbeat.silence_seconds
     if (age := now - heartbeat.wall_time) > HEARTBEAT_SECONDS:
         return [f"no heartbeat of the ledger for {age:.0f} s; coverage and lag are that old"]
-    if (ahead := heartbeat.log_time - heartbeat.wall_time) > bound:
+    if heartbeat.ahead:
+        ahead = heartbeat.log_time - heartbeat.wall_time
         problem = (
             f"event time is {ahead:.0f} s ahead of the clock, the bound is {bound:.0f} s: the clock of a source is wrong; correct it "
             f"and restart the source. If it is the only source, no window of drift and anomaly closes for {ahead:.0f} s after the restart"
         )
         return [problem]
-    if (inactive := heartbeat.wall_time - heartbeat.advanced_at) > bound:
+    if heartbeat.inactive:
+        inactive = heartbeat.wall_time - heartbeat.advanced_at
         problem = (
             f"every source is inactive: no heartbeat for {inactive:.0f} s, the bound is {bound:.0f} s; "
             "if Kafka answers, see the logs of serve and shipper"

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from support.console_page import served_console
 
+from stream.ledger.decisions import Heartbeat
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.wire import Event, Feedback, SilenceRecord
 from weir.console import live_updates as live
@@ -36,6 +37,18 @@ def test_a_client_gets_everything_once_and_then_differences(ledger, state):
     later = state()
     assert len(later["alerts"]) == 3
     assert "requests" not in later
+
+
+@pytest.mark.parametrize(
+    ("advanced", "event_time", "problems"),
+    [(0.0, 0.0, set()), (-31.0, -31.0, {"inactive"}), (0.0, 31.0, {"ahead"})],
+)
+def test_a_state_has_the_problems_of_the_sources_as_weir_status(ledger, state, advanced, event_time, problems):
+    now = time.time()
+    beat = Heartbeat(wall_time=now, log_time=now + event_time, advanced_at=now + advanced, caught_up=True)
+    ledger.store.decisions.beat(beat)
+    found = state()["ledger"]
+    assert {name for name in ("inactive", "ahead") if found[name]} == problems
 
 
 def test_a_client_gets_the_number_of_reviews_and_the_silences(ledger, state):

@@ -60,14 +60,16 @@ const RequestRow = (row) => html`<div class="request-grid">
 
 class Tiles extends LiveComponent {
   render() {
-    const { traffic, firing, coverage, ledger } = live;
+    const { firing, coverage, ledger } = live;
+    // The rates are those before the newest event time: not those of the last minute if event time has stopped or is wrong.
+    const traffic = ledger?.alive && !ledger.inactive && !ledger.ahead ? live.traffic : null;
     const total = (counts) => counts.reduce((sum, one) => sum + one, 0);
-    const rate = (counts) => number(total(counts.slice(-RATE_SECONDS - 1, -1)) / RATE_SECONDS);
+    const rate = (counts) => (counts ? number(total(counts.slice(-RATE_SECONDS - 1, -1)) / RATE_SECONDS) : "–");
     const known = (value) => (ledger ? value : "–"); // without data, 0 would be wrong
     const behind = ledger?.log_time ? Date.now() / 1000 - ledger.log_time : 0;
     return html`<div class="tiles">
-      <div class="tile"><span class="label">requests / s</span><b>${known(rate(traffic.requests))}</b><${Spark} values=${traffic.requests} label="requests in each of the last 60 seconds" /></div>
-      <div class="tile"><span class="label">flagged / s</span><b>${known(rate(traffic.flagged))}</b><${Spark} values=${traffic.flagged} kind="critical" label="flagged verdicts in each of the last 60 seconds" /></div>
+      <div class="tile"><span class="label">requests / s</span><b>${rate(traffic?.requests)}</b><${Spark} values=${traffic?.requests ?? []} label="requests in each of the last 60 seconds" /></div>
+      <div class="tile"><span class="label">flagged / s</span><b>${rate(traffic?.flagged)}</b><${Spark} values=${traffic?.flagged ?? []} kind="critical" label="flagged verdicts in each of the last 60 seconds" /></div>
       <div class="tile"><span class="label">alerts firing</span><b>${known(total(Object.values(firing)))}</b>
         <span class="parts">${["critical", "warning", "info"].filter((name) => firing[name]).map((name) => html`<span><${Mark} severity=${name} state="firing" /> ${firing[name]} ${name}</span>`)}</span></div>
       <div class="tile"><span class="label">detector coverage</span><b>${coverage?.owed ? percent(coverage.ratio) : "–"}</b>

@@ -67,6 +67,8 @@ function state() {
   if (live.ledger === null) return ["warning", "no ledger yet"];
   if (!live.ledger.alive) return ["critical", "the ledger has stopped: run weir status"];
   if (!live.ledger.caught_up) return ["warning", live.ledger.lag ? `reading, ${countText(live.ledger.lag, "record")} left` : "waiting for Kafka"];
+  if (live.ledger.ahead) return ["critical", "the clock of a source is ahead: run weir status"];
+  if (live.ledger.inactive) return ["critical", "every source is inactive: run weir status"];
   if (live.coverage && live.coverage.missing) return ["warning", `coverage ${percent(live.coverage.ratio)}`];
   return ["good", "up to date"];
 }
