@@ -3,19 +3,20 @@
 import time
 
 import pytest
-from support.console_ledger import LedgerMaker
-from support.console_page import Look, served_console
+from support import alert_records
+from support.console_ledger import NAMES, LedgerMaker
+from support.events import event_of
+from support.ledger_log import explanation, request, verdict
 
 
 @pytest.fixture
-def look(browser, tmp_path):
+def maker(tmp_path):
     maker = LedgerMaker(tmp_path / "ledger")
     for request_id in ("r1", "r2"):
         maker.side(request_id, "input", time.time())
         maker.side(request_id, "output", time.time())
     maker.beat(time.time())
-    with served_console(tmp_path) as served, Look(browser, served) as look:
-        yield look
+    yield maker
     maker.close()
 
 
@@ -83,3 +84,23 @@ def test_a_text_is_shown_in_the_direction_of_its_language(look):
     page.get_by_role("button", name="Show text").click()
     page.wait_for_selector(".text")
     assert [box.evaluate(RIGHT_TO_LEFT) for box in page.locator(".text").all()] == [True, False]
+
+
+def test_the_words_of_every_flagged_verdict_are_shown_if_only_one_has_a_stored_explanation(look, maker):
+    detectors = ("injection", "toxicity")
+    asked = request("r3", time.time(), owed=detectors)
+    maker.apply(NAMES.inference, asked)
+    maker.apply(NAMES.verdicts, *(verdict(asked, name, flagged=True, label=name) for name in detectors))
+    maker.apply(NAMES.verdicts, explanation(asked, "toxicity", (0, 6, 0.9)))
+    alert = alert_records.alert("al_1", detector="injection", evidence=("r3",), evidence_total=1)
+    maker.apply(NAMES.alerts, event_of(alert, "al_1/0", time.time()))
+    words = {"side": "input", "score": 0.9, "version": "1", "explained_by": "1", "attributions": [], "part": ""}
+    computed = [words | {"detector": name, "text": "canary-prompt"} for name in detectors]
+    page = look.page
+    page.route("**/api/requests/r3/text", lambda route: route.fulfill(json={"text": {"prompt": "canary-prompt"}}))
+    page.route("**/api/requests/r3/explain", lambda route: route.fulfill(json={"explanations": computed}))
+    for path, button in (("/alerts/al_1?state=", "why"), ("/requests/r3", "Which words")):
+        look.go(path, ".pane table").get_by_role("button", name=button).click()
+        heads = page.locator(".pane h3:has-text('Words of')")
+        heads.first.wait_for()
+        assert [head.inner_text().split()[2] for head in heads.all()] == list(detectors)

@@ -112,7 +112,7 @@ class Evidence extends Component {
   _explain = async (request_id) => {
     this.setState({ reading: request_id, found: null, failure: null });
     try {
-      this.setState({ found: await explanations(request_id), reading: "" });
+      this.setState({ found: await explanations(request_id, this.props.stack), reading: "" });
     } catch (failure) {
       this.setState({ reading: "", failure });
     }

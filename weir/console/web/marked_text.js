@@ -27,16 +27,18 @@ function strength(weight) {
   return weight >= 0.1 ? "faint" : "none";
 }
 
+/** The flagged verdicts of a request whose detectors can show the words. */
+export const explainable = (request, stack) => request.verdicts.filter((one) => one.flagged && stack?.capabilities[one.detector]?.explains);
+
 /**
- * Explanations of the flagged verdicts of a request. If the ledger has them (score computes them in idle time), only the text is read;
- * else `weir explain` computes them. Either access is logged.
+ * Explanations of the flagged verdicts of a request. If the ledger has all of them (score computes some in idle time), only the text is
+ * read; else `weir explain` computes them. Either access is logged.
  */
-export async function explanations(request_id) {
-  const request = await get(`/api/requests/${request_id}`);
-  const known = request.verdicts.filter((one) => one.flagged && one.explanation);
-  if (!known.length) return (await send("POST", `/api/requests/${request_id}/explain`)).explanations;
+export async function explanations(request_id, stack) {
+  const flagged = explainable(await get(`/api/requests/${request_id}`), stack);
+  if (!flagged.length || flagged.some((one) => !one.explanation)) return (await send("POST", `/api/requests/${request_id}/explain`)).explanations;
   const { text } = await send("POST", `/api/requests/${request_id}/text`);
-  return known.map((one) => ({
+  return flagged.map((one) => ({
     detector: one.detector,
     side: one.side,
     score: one.score,

@@ -3,7 +3,7 @@
 import { get, send } from "./api.js";
 import { AnswerReview } from "./answer_review.js";
 import { Content } from "./content.js";
-import { Explanation, explanations } from "./marked_text.js";
+import { explainable, Explanation, explanations } from "./marked_text.js";
 import { duration, ErrorBox, Fact, html, Id, Link, Loader, scoreText, Status, Tag, TraceLink } from "./ui.js";
 
 export class RequestPane extends Loader {
@@ -26,14 +26,13 @@ export class RequestPane extends Loader {
     try {
       const id = encodeURIComponent(this.props.id);
       if (what === "text") this.setState({ text: { ...(await send("POST", `/api/requests/${id}/text`)), of: found }, reading: "" });
-      else this.setState({ explained: await explanations(id), reading: "" });
+      else this.setState({ explained: await explanations(id, this.props.stack), reading: "" });
     } catch (failure) {
       this.setState({ failure, reading: "" });
     }
   };
 
   render({ id, go, stack }, { found, error, text, explained, reading, failure }) {
-    const explainable = found?.verdicts.some((one) => one.flagged && stack?.capabilities[one.detector]?.explains);
     return html`<aside class="pane" aria-label="Request">
       <div class="pane-head"><strong>Request</strong><code class="id">${id}</code><${Status} found=${found} error=${error} />
         <button class="plain close" aria-label="Close the request" onClick=${() => go("/live")}>✕</button></div>
@@ -43,7 +42,7 @@ export class RequestPane extends Loader {
           <${TraceLink} template=${stack?.trace} id=${found.trace_id} primary />
           <${Link} class="button" to=${`/conversations/${encodeURIComponent(id)}`} go=${go}>Conversation</${Link}>
           <button disabled=${reading !== ""} onClick=${() => this._read("text")}>${reading === "text" ? "Reading" : "Show text"}</button>
-          ${explainable && html`<button disabled=${reading !== ""} onClick=${() => this._read("words")}>${reading === "words" ? "Computing, up to 30 s" : "Which words"}</button>`}
+          ${explainable(found, stack).length > 0 && html`<button disabled=${reading !== ""} onClick=${() => this._read("words")}>${reading === "words" ? "Computing, up to 30 s" : "Which words"}</button>`}
         </div>
         <p class="quiet small">Access to a text is logged with your name in logs/access.log.</p>
         <${ErrorBox} error=${failure} />
