@@ -99,13 +99,14 @@ def _read(settings: BuildSettings, request: DatasetRequest, progress: Progress) 
 
 
 def _curated(home: Path, request: DatasetRequest, join: ExchangeJoin, loop: LoopSettings, scanner: Scanner) -> Curated:
+    tasks, safety = load_tasks(loop.gate.eval_set), load_safety(loop.gate.safety_set)
     old, old_authors = _old_rows(home, request.parent) if loop.dataset.replay_share else ([], {})
     return curate(
         join.exchanges(),
         loop.dataset,
         loop.train.method,
         scanner,
-        held_out=[case.prompt for case in (*load_tasks(loop.gate.eval_set), *load_safety(loop.gate.safety_set))],
+        held_out=[*(task.prompt for task in tasks), *(prompt.prompt for prompt in safety)],
         old=old,
         old_authors=old_authors,
     )
