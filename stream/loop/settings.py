@@ -52,7 +52,7 @@ class DatasetSettings(Section):
     clusters: Count = Field(16, description="maximum clusters of embeddings from which the coreset is drawn")
     replay_share: _FromZeroToOne = Field(
         0.2,
-        description="share of old rows, from the dataset of the promoted version, so that the new version does not lose what the promoted one learned",
+        description="maximum share of old rows, from the dataset of the promoted version, so that the new version does not lose what the promoted one learned",
     )
     augment: Literal["none", "lower"] = Field(
         "none", description="lower: add a marked copy of each new row with a lower-case prompt"

@@ -7,7 +7,7 @@ import msgspec
 
 from detectors.base import OPERATOR_ROLES
 from stream.loop.dataset.exchanges import Exchange, Judgment
-from stream.loop.dataset.rows import Kind, Source, Turn, asked
+from stream.loop.dataset.rows import Kind, Row, Source, Turn, asked
 from stream.loop.dataset.scanner import HARMFUL
 from stream.loop.settings import DatasetSettings
 from stream.wire import Span, TextPart
@@ -73,9 +73,9 @@ class Candidate(msgspec.Struct, kw_only=True):
 
     @property
     def untrusted(self) -> tuple[str, ...]:
-        """The messages of the prompt that neither the operator nor the model wrote, and the answer if a client wrote it."""
+        """The messages of the prompt that neither the operator nor the model wrote, and the answer if a client may have written it."""
         messages = tuple(turn.content for turn in self.prompt if turn.role not in _TRUSTED)
-        return (*messages, self.answer) if self.source == "correction" else messages
+        return (*messages, self.answer) if self.source in {"correction", "replay"} else messages
 
     @property
     def text(self) -> str:
@@ -127,6 +127,22 @@ def candidates_of(
 def is_excluded(principal: str, keys: Collection[str]) -> bool:
     """Return whether `principal` is in `keys`, or is a key of another gateway that a key of `keys` reported (``KEY/…``)."""
     return principal in keys or principal.partition("/")[0] in keys
+
+
+def candidate_of_old(row: Row, author: str) -> Candidate:
+    """Return a row of an earlier dataset as a candidate; `author` is the API key of its request, "" if unknown."""
+    return Candidate(
+        id=row.id,
+        author=author,
+        reviewers=(row.principal,),
+        source="replay",
+        conversation=row.conversation,
+        prompt=row.prompt,
+        answer=row.completion,
+        wanted=row.label is not False,
+        spans=((),) * (len(row.prompt) + 1),
+        embedding=None,
+    )
 
 
 _Decided = tuple[Source, bool, tuple[Judgment, ...]]

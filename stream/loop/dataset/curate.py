@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 import msgspec
 
-from stream.loop.dataset.candidates import Candidate, candidates_of, is_excluded
+from stream.loop.dataset.candidates import Candidate, candidate_of_old, candidates_of, is_excluded
 from stream.loop.dataset.clusters import clusters, quantised
 from stream.loop.dataset.exchanges import Exchange
-from stream.loop.dataset.near_duplicates import NearDuplicates, leaders
-from stream.loop.dataset.rows import Kind, Row, Turn, asked, digest_of
+from stream.loop.dataset.near_duplicates import NearDuplicates, groups, leaders
+from stream.loop.dataset.rows import Kind, Row, Turn, digest_of
 from stream.loop.dataset.scanner import HARMFUL, Scanner
-from stream.loop.dataset.texts import is_poor, masked, normalised
+from stream.loop.dataset.texts import has_placeholder, is_poor, masked, normalised
 from stream.loop.settings import DatasetSettings
 
 
@@ -114,7 +114,7 @@ class _Curation:
         self._scan()
         self._cluster()
         held, train = self._split()
-        replayed = self._replayed(self._allowed(old, old_authors), held, held_out, len(train))
+        replayed = self._replayed(self._allowed(old, old_authors), train, held, held_out)
         rows = [self._row(one) for one in self._coreset(train, len(replayed))]
         chosen = {row.id for row in rows}
         self._outcomes |= {one.id: "coreset" for one in train if one.id not in chosen}
@@ -190,8 +190,8 @@ class _Curation:
     def _bound_principals(self) -> None:
         """Bound the rows by reviewer, then by author; a row with several reviewers counts for the one with the fewest rows.
 
-        From here on, the rows are ordered by rounds; in each round, every reviewer has one row. So a reviewer with many
-        rows cannot exclude the other reviewers from the rows of an author or from the coreset.
+        From here on, the rows are ordered by rounds, and old rows follow; in each round, every reviewer has one row. So a
+        reviewer with many rows cannot exclude the other reviewers from the rows of an author or from the coreset.
         """
         most = self._settings.max_per_principal
         self._bound("max_per_principal", most, lambda one: one.reviewers, assign=True)
@@ -200,7 +200,7 @@ class _Curation:
         for one in self._left:
             numbers[one.id] = rounds[one.reviewer]
             rounds[one.reviewer] += 1
-        self._left.sort(key=lambda one: (numbers[one.id], _hash(one.id)))
+        self._left.sort(key=lambda one: (one.source == "replay", numbers[one.id], _hash(one.id)))
         self._bound("max_per_principal", most, lambda one: (one.author,))
 
     def _bound(
@@ -258,12 +258,14 @@ class _Curation:
 
     def _split(self) -> tuple[list[Candidate], list[Candidate]]:
         """Return the held-out rows and the others; conversations and groups of similar prompts are not divided."""
-        groups = _groups(self._left, self._settings.near_duplicate)
+        left, threshold = self._left, self._settings.near_duplicate
+        numbers = groups([one.asked for one in left], [one.conversation for one in left], threshold)
+        rows = [[left[number] for number in group] for group in numbers]
         usable = min(len(self._left), self._settings.max_examples)
         wanted = -(-usable * round(self._settings.eval_share * 1000) // 1000)
         held: list[Candidate] = []
-        if len(groups) > 1:
-            for group in sorted(groups, key=lambda group: _hash(*sorted(one.id for one in group))):
+        if len(rows) > 1:
+            for group in sorted(rows, key=lambda group: _hash(*sorted(one.id for one in group))):
                 if len(held) + len(group) <= wanted:
                     held += group
         ids = {one.id for one in held}
@@ -271,18 +273,24 @@ class _Curation:
         self._held_out((one.asked for one in held), "similar_to_eval")
         return held, self._left
 
-    def _allowed(self, old: Sequence[Row], authors: Mapping[str, str]) -> list[Row]:
-        """Return the old rows without those of excluded keys; a row of an unknown author can be one of these."""
+    def _allowed(self, old: Sequence[Row], authors: Mapping[str, str]) -> list[Candidate]:
+        """Return the old rows of this kind without those of excluded keys; a row of an unknown author can be one of these."""
         excluded = set(self._settings.exclude_keys)
+        rows = (
+            row for row in sorted(old, key=lambda row: _hash(row.id)) if row.kind == self._kind and "#" not in row.id
+        )
+        found = [candidate_of_old(row, authors.get(row.id, "")) for row in rows]
         return [
-            row
-            for row in old
+            one
+            for one in found
             if not excluded
-            or (row.id in authors and not any(is_excluded(one, excluded) for one in (row.principal, authors[row.id])))
+            or (one.author and not any(is_excluded(key, excluded) for key in (one.author, *one.reviewers)))
         ]
 
-    def _replayed(self, old: Sequence[Row], held: Sequence[Candidate], held_out: Sequence[str], new: int) -> list[Row]:
-        """Return the old rows to add: a share of the result, without those that resemble a held-out row or prompt.
+    def _replayed(
+        self, old: Sequence[Candidate], train: list[Candidate], held: list[Candidate], held_out: Sequence[str]
+    ) -> list[Row]:
+        """Return the old rows to add: a share of the result, without those that resemble a new row or a prompt of the gate.
 
         Old rows can have placeholders for personal data, so they are also compared with the masked prompts. Rows of
         held-out conversations are left out too, and rows of requests that are in this log with a review: if such a
@@ -293,22 +301,32 @@ class _Curation:
         hidden = [
             masked(text, spans or ()) for text, spans in zip(held_out, self._scanner.personal(held_out), strict=True)
         ]
-        index = self._index([*held_out, *hidden, *(one.asked for one in held)])
+        index = self._index([*held_out, *hidden, *(one.asked for one in (*train, *held))])
         known = {*self._outcomes, *(one.id for one in self._all)}
         conversations = {one.conversation for one in held}
         usable = [
-            row
-            for row in sorted(old, key=lambda row: _hash(row.id))
-            if row.kind == self._kind
-            and "#" not in row.id
-            and row.id not in known
-            and row.conversation not in conversations
-            and index.find(asked(row.prompt)) is None
-            and all(index.find(turn.content) is None for turn in row.prompt[-1:])
+            one
+            for one in old
+            if one.id not in known
+            and one.conversation not in conversations
+            and all(index.find(text) is None for text in (one.asked, one.question))
+            and not (self._settings.pii == "drop" and any(has_placeholder(text) for text in one.texts))
         ]
         share = min(round(self._settings.replay_share * 1000), 999)
-        total = min(self._settings.max_examples, new * 1000 // (1000 - share))
-        return [msgspec.structs.replace(row, source="replay", cluster=-1) for row in usable[: total * share // 1000]]
+        total = min(self._settings.max_examples, len(train) * 1000 // (1000 - share))
+        passed = _Curation(self._settings, self._kind, self._scanner).passed(usable, train)
+        return [self._row(one) for one in passed[: total * share // 1000]]
+
+    def passed(self, old: list[Candidate], new: Sequence[Candidate]) -> list[Candidate]:
+        """Return the old rows that pass the checks of new rows, and the bounds, for which `new` counts first."""
+        self._left = old
+        self._texts()
+        self._scan()
+        counted = [msgspec.structs.replace(one, reviewers=(one.reviewer,)) for one in new]
+        self._left = [*counted, *self._left]
+        self._bound_answers()
+        self._bound_principals()
+        return [one for one in self._left if one.source == "replay"]
 
     def _coreset(self, train: list[Candidate], replayed: int) -> list[Candidate]:
         """Return at most `max_examples` rows, evenly from the clusters, in the order of `train` within a cluster."""
@@ -359,26 +377,6 @@ class _Curation:
             )
             for one in sorted(self._all, key=lambda one: one.id)
         )
-
-
-def _groups(left: Sequence[Candidate], threshold: float) -> list[list[Candidate]]:
-    """Return the rows in groups that share conversations or have similar prompts."""
-    parent = list(range(len(left)))
-
-    def root(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    first: dict[str, int] = {}
-    for row, number in enumerate(leaders([one.asked for one in left], threshold)):
-        parent[root(row)] = root(number)
-        parent[root(row)] = root(first.setdefault(left[row].conversation, row))
-    groups: dict[int, list[Candidate]] = {}
-    for row, one in enumerate(left):
-        groups.setdefault(root(row), []).append(one)
-    return list(groups.values())
 
 
 def _hash(*parts: str) -> bytes:

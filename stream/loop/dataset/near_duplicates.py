@@ -92,3 +92,23 @@ def leaders(texts: Sequence[str], threshold: float) -> list[int]:
             seen[text] = number if first is None else first
         found.append(seen[text])
     return found
+
+
+def groups(texts: Sequence[str], keys: Sequence[str], threshold: float) -> list[list[int]]:
+    """Return the numbers of the texts in groups that share a key or have similar texts."""
+    parent = list(range(len(texts)))
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    first: dict[str, int] = {}
+    for row, number in enumerate(leaders(texts, threshold)):
+        parent[root(row)] = root(number)
+        parent[root(row)] = root(first.setdefault(keys[row], row))
+    found: dict[int, list[int]] = {}
+    for row in range(len(texts)):
+        found.setdefault(root(row), []).append(row)
+    return list(found.values())

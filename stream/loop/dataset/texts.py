@@ -9,6 +9,7 @@ from detectors.normalise.unicode import without_surrogates
 from stream.wire import Span
 
 _CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200b\\u2060\\ufeff]")
+_PLACEHOLDER = re.compile("<[A-Z]+(_[A-Z]+)*>")
 _BLANK = re.compile(r"\n{3,}")
 _LEAST_LINES = 4
 
@@ -22,6 +23,11 @@ def masked(text: str, spans: Iterable[Span | DetectedSpan]) -> str:
             pieces += [text[position : span.start], f"<{span.type}>"]
         position = max(position, span.end)
     return "".join([*pieces, text[position:]])
+
+
+def has_placeholder(text: str) -> bool:
+    """Whether a text has a placeholder of `masked`, or another word in capitals in angle brackets."""
+    return _PLACEHOLDER.search(text) is not None
 
 
 def normalised(text: str) -> str:

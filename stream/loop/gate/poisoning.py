@@ -65,19 +65,20 @@ def read_rows(file: Path) -> list[DatasetRow]:
 def poisoning(rows: Sequence[DatasetRow], settings: DatasetSettings, *, alpha: float) -> list[Finding]:
     """Return the bounds that the rows exceed, and the keys whose ratings contradict the ratings of the other keys.
 
-    Not counted are replayed rows, which are from the dataset of the promoted version and passed an earlier gate, and
-    copies that augmentation made.
+    Copies that augmentation made are not counted. Replayed rows count for the bounds, but not as API keys, because their reviews
+    are old.
     """
-    new = [row for row in rows if row.source != "replay" and _COPY not in row.id]
+    rows = [row for row in rows if _COPY not in row.id]
     found = [
         Finding(check="rows of one API key", name=key, count=count, bound=settings.max_per_principal)
-        for key, count in sorted(Counter(row.principal for row in new).items())
+        for key, count in sorted(Counter(row.principal for row in rows).items())
         if count > settings.max_per_principal
     ]
+    new = [row for row in rows if row.source != "replay"]
     keys = len({row.principal for row in new})
     if new and keys < settings.min_principals:
         found.append(Finding(check="too few API keys", name="dataset", count=keys, bound=settings.min_principals))
-    return [*found, *_planted_answers(new, settings), *_contradictions(new, settings, alpha)]
+    return [*found, *_planted_answers(rows, settings), *_contradictions(new, settings, alpha)]
 
 
 def _planted_answers(rows: Sequence[DatasetRow], settings: DatasetSettings) -> list[Finding]:

@@ -1,8 +1,11 @@
 """Rows of the promoted version's dataset that are replayed in a new dataset."""
 
+from collections import Counter
+
 import pytest
 from support.dataset_log import (
     approval,
+    correction,
     exchange,
     loose,
     reviewed,
@@ -25,11 +28,11 @@ def test_old_rows_have_their_share_and_are_marked():
     assert (len(bounded.train), sum(row.source == "replay" for row in bounded.train)) == (20, 4)
 
 
-def old_row(name, *, prompt=None, principal="r1", conversation=""):
+def old_row(name, *, prompt=None, principal="r1", conversation="", completion=""):
     """Return a row of an earlier dataset. The log of the new dataset does not contain its request."""
     prompt = (Turn(role="user", content=words(f"old {name}")),) if prompt is None else prompt
     return Row(
-        id=name, kind="sft", prompt=prompt, completion=words(f"old answer {name}"), label=None, source="approved",
+        id=name, kind="sft", prompt=prompt, completion=completion or words(f"old answer {name}"), label=None, source="approved",
         conversation=conversation or name, cluster=0, principal=principal,
     )  # fmt: skip
 
@@ -99,3 +102,48 @@ def test_a_conversation_is_not_divided_between_old_rows_and_the_held_out_rows():
 
 def test_a_share_of_old_rows_that_rounds_to_one_leaves_new_rows():
     assert replayed(reviewed(30), [old_row("old")], replay_share=0.9996) == {"old"}
+
+
+@pytest.mark.parametrize(
+    ("completion", "settings"),
+    [
+        ("a vile answer", {}),
+        ("jailbreak now", {}),
+        ("?!", {}),
+        ("lang:de ja", {"languages": ("en",)}),
+        ("write to <EMAIL_ADDRESS> today", {"pii": "drop"}),
+        ("write to ada@example.org today", {"pii": "drop"}),
+    ],
+)
+def test_an_old_row_that_would_be_left_out_as_a_new_row_is_not_replayed(completion, settings):
+    old = [old_row("bad", completion=completion), old_row("other")]
+    assert replayed(reviewed(30), old, **settings) == {"other"}
+
+
+def test_personal_data_that_only_the_present_detectors_find_is_masked_in_old_rows():
+    found = rows_of(reviewed(9), loose(replay_share=0.3), old=[old_row("old", completion="ask ada@example.org today")])
+    assert {row.completion for row in found.train if row.id == "old"} == {"ask <EMAIL_ADDRESS> today"}
+
+
+def test_an_old_answer_to_the_question_of_a_new_row_is_not_replayed():
+    question = words("a question", 12)
+    old = [old_row("old", prompt=(Turn(role="user", content=question),)), old_row("other")]
+    assert replayed([*reviewed(30), *exchange("new", prompt=question), correction("new", "At 9.")], old) == {"other"}
+
+
+def test_the_bounds_count_new_and_old_rows_together_and_new_rows_come_first():
+    new = [event for n in range(40) for event in (*exchange(f"n{n}", author=f"a{n}"), approval(f"n{n}", by="one"))]
+    new += [event for n in range(60) for event in (*exchange(f"m{n}", author="app"), approval(f"m{n}", by=f"r{n}"))]
+    planted = words("planted")
+    new += [event for n in range(3) for event in (*exchange(f"p{n}", author=f"b{n}"), correction(f"p{n}", planted))]
+    old = [old_row(f"one{n}", principal="one") for n in range(30)]
+    old += [old_row(f"app{n}", principal=f"s{n}") for n in range(30)]
+    old += [old_row(f"planted{n}", principal=f"t{n}", completion=planted) for n in range(30)]
+    authors = {row.id: "app" if row.id.startswith("app") else f"c {row.id}" for row in old}
+    bounds = {"max_per_principal": 50, "max_per_answer": 5}
+    found = rows_of(new, loose(replay_share=0.5, **bounds), old=old, old_authors=authors)
+    assert sum(row.source != "replay" for row in found.train) == 40 + 50 + 3
+    assert Counter(row.principal for row in found.train)["one"] == 50
+    assert Counter(found.authors.values())["app"] == 50
+    assert Counter(row.completion for row in found.train)[planted] == 5
+    assert {bound.of for bound in found.bounds} == {"app"}, "only bounds that left new rows out are reported"

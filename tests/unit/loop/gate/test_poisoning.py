@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 from support.gate_dataset import honest_rows, row, write_dataset
 
 from stream.loop.dataset.near_duplicates import leaders
@@ -85,14 +86,20 @@ def test_rows_of_two_keys_are_too_few():
     assert checks(rows) == {("too few API keys", "dataset"): 2}
 
 
-def test_replayed_rows_and_augmented_copies_are_not_counted():
+def test_copies_of_augmentation_are_not_counted():
     rows = honest_rows()
-    copies = [
-        row(number, one.question.lower(), one.completion, source="replay", principal="old")
-        for number, one in enumerate(rows)
-    ]
+    copies = [msgspec.structs.replace(one, id=f"{one.id}#lower") for one in rows]
 
-    assert checks([*rows, *copies]) == {}
+    assert checks([*rows, *copies, *copies]) == {}
+
+
+def test_replayed_rows_count_for_the_bounds_but_not_as_keys():
+    rows = [row(n, f"Question {n}?", "Send it to our partner site now", principal="one") for n in range(3)]
+    old = [msgspec.structs.replace(one, id=f"old {n}", source="replay") for n, one in enumerate(rows * 20)]
+    other = [row(n, f"Item {n}?", f"Item {n} is item {n}", source="replay", principal=f"key{n}") for n in range(5)]
+    found = {check: count for (check, _), count in checks([*rows, *old, *other]).items()}
+
+    assert found == {"rows of one API key": 63, "near-duplicate answers": 63, "too few API keys": 1}
 
 
 def test_a_key_that_contradicts_all_others_is_named():
