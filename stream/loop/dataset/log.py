@@ -102,7 +102,8 @@ def _parent(
 ) -> str:
     """Return the digest of the dataset of the version that was promoted before `request` and not rolled back, or "".
 
-    The route and the records of versions outlive the retraining records, which expire.
+    The route and the records of versions outlive the retraining records, which expire. Only the newest route of a model
+    survives compaction; if it is newer than the request, the states of the retraining requests decide.
     """
     key = request.tenant, request.model
     own = [one for one in history if (one.tenant, one.model) == key]
@@ -110,7 +111,12 @@ def _parent(
     trained_on |= {one.model_version: one.dataset_digest for one in own if one.dataset_digest}
     before = [one for one in routes if (one.tenant, one.model) == key and one.at < request.at]
     newest = max(before, key=lambda one: one.epoch, default=None)
-    promoted = [one.model_version for one in own if one.state == "promoted" and one.at < request.at]
+    promoted: list[str] = []
+    for one in own:
+        if one.at < request.at and one.state == "promoted":
+            promoted.append(one.model_version)
+        elif one.at < request.at and one.state == "rolled_back":
+            promoted = [version for version in promoted if version != one.model_version]
     if newest is not None:  # an operator can have rolled back what was promoted
         promoted = [] if newest.champion == BASE else [*promoted, newest.previous, newest.champion]
     return next((digest for version in reversed(promoted) if (digest := trained_on.get(version))), "")

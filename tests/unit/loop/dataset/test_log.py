@@ -88,12 +88,20 @@ def test_the_parent_is_found_after_the_retraining_records_have_expired(routes, r
     assert _parent(requested("rt_3", 20.0), records, models, routes) == parent
 
 
+ROLLED_BACK = msgspec.structs.replace(FIRST[-1], state="rolled_back", at=6.0)
+ROLLED_BACK_2 = msgspec.structs.replace(SECOND[-1], state="rolled_back", at=16.0)
+
+
 @pytest.mark.parametrize(
     ("routes", "records", "parent"),
     [
         ([route(4.0, M1), route(14.0, M2, M1, epoch=2), route(16.0, M1, epoch=3)], [*FIRST, *SECOND], "d1"),
         ([route(4.0, M1), route(6.0, "base", epoch=2)], FIRST, ""),
         ([route(16.0, M1, epoch=3)], SECOND[-1:], "d1"),  # after compaction of the topic
+        ([route(24.0, "base", epoch=3)], [*FIRST, ROLLED_BACK], ""),  # after compaction: only a route after the request
+        ([route(24.0, M1, epoch=4)], [*FIRST, *SECOND, ROLLED_BACK_2], "d1"),
+        ([route(24.0, M1, epoch=4)], [*FIRST, ROLLED_BACK, FIRST[-1]], "d1"),  # promoted again
+        ([route(24.0, "base", epoch=3)], [*FIRST, msgspec.structs.replace(ROLLED_BACK, at=22.0)], "d1"),
     ],
 )
 def test_a_version_that_an_operator_rolled_back_is_no_parent(routes, records, parent):
