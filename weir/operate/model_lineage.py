@@ -1,12 +1,12 @@
 """The datasets on this machine as facts of a chain, and the versions that a subject's requests went into."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from stream.errors import DatasetDamaged
 from stream.kafka.tail import Tail
+from stream.loop.dataset.candidates import is_excluded
 from stream.loop.dataset.files import Manifest, datasets_in, folder_of, read_manifest, read_rows
 from stream.loop.dataset.rows import Row, digest_of
 from stream.loop.lineage.facts import DatasetFacts, Facts
@@ -69,7 +69,7 @@ async def versions_of_subject(kafka: KafkaSettings, home: Path, subject: str, te
             if tenant and manifest.tenant != tenant:
                 continue
             names = {subject, conversation_key(manifest.tenant, subject)}
-            rows = sum(_is_of(row, names, manifest.authors) for split in _SPLITS for row in read_rows(folder, split))
+            rows = sum(_is_of(row, names, manifest) for split in _SPLITS for row in read_rows(folder, split))
         except DatasetDamaged as error:
             damaged.append(error)
         else:
@@ -79,9 +79,10 @@ async def versions_of_subject(kafka: KafkaSettings, home: Path, subject: str, te
     return SubjectVersions(found=found, damaged=damaged, absent=absent)
 
 
-def _is_of(row: Row, names: set[str], authors: Mapping[str, str]) -> bool:
+def _is_of(row: Row, names: set[str], manifest: Manifest) -> bool:
     request_id = row.id.partition("#")[0]
-    return not names.isdisjoint((request_id, row.conversation, row.principal, authors.get(request_id, "")))
+    keys = (row.principal, manifest.authors.get(request_id, ""), *manifest.reviewers.get(request_id, ()))
+    return not names.isdisjoint((request_id, row.conversation)) or any(is_excluded(key, names) for key in keys)
 
 
 def _found(version: str, manifest: Manifest, rows: int) -> SubjectVersion:

@@ -134,6 +134,9 @@ def write(  # noqa: PLR0913, PLR0917 - what a manifest contains
     """Write the files of a dataset and return its folder; the same rows result in the same folder."""
     folder = folder_of(home, curated.digest)
     write_rows(folder, curated)
+    parent = request.parent if loop.dataset.replay_share else ""
+    old_reviewers = read_manifest(find(home, parent)).reviewers if parent else {}
+    reviewers = old_reviewers | curated.reviewers
     manifest = Manifest(
         digest=curated.digest,
         retraining_id=request.retraining_id,
@@ -146,7 +149,8 @@ def write(  # noqa: PLR0913, PLR0917 - what a manifest contains
         bounds=curated.bounds,
         principals=curated.principals,
         authors=curated.authors,
-        parent=request.parent if loop.dataset.replay_share else "",
+        reviewers={name: reviewers[name] for name in curated.authors if name in reviewers},
+        parent=parent,
         unmatched=unmatched,
     )
     splits = {name: len(rows) for name, rows in (("train", curated.train), ("eval", curated.eval))}

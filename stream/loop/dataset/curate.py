@@ -45,7 +45,8 @@ class Curated(msgspec.Struct, frozen=True, kw_only=True):
     """The result of curation.
 
     `dropped` is {reason: number of candidate rows}. `principals` are the keys that reviewed rows, and `authors` is
-    {id of a row: key of its request}, without the copies of augmentation.
+    {id of a row: key of its request}, without the copies of augmentation. `reviewers` is {id of a new row: keys whose
+    reviews support it}.
     """
 
     train: tuple[Row, ...]
@@ -55,6 +56,7 @@ class Curated(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[Facts, ...]
     principals: tuple[str, ...]
     authors: dict[str, str] = {}
+    reviewers: dict[str, tuple[str, ...]] = {}
 
     @property
     def digest(self) -> str:
@@ -129,6 +131,7 @@ class _Curation:
             facts=self._facts(),
             principals=tuple(sorted({row.principal for row in rows})),
             authors={name: authors[name] for name in sorted(named) if name in authors},
+            reviewers={one.id: one.reviewers for one in (*train, *held) if one.id in named},
         )
 
     def _keep(self, reason: str, wanted: Callable[[Candidate], bool]) -> None:

@@ -33,9 +33,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Sources and contents of a dataset; the file manifest.json.
 
-    `authors` is {id of a row: API key of its request}. `unmatched` is the number of judgments without a request
-    of this model in the ranges: the request is outside the ranges, of another model, or unknown. `files` is {name: SHA-256}
-    of the other files.
+    `authors` is {id of a row: API key of its request}, and `reviewers` is {id of a row: API keys whose reviews support
+    it}. `unmatched` is the number of judgments without a request of this model in the ranges: the request is outside the
+    ranges, of another model, or unknown. `files` is {name: SHA-256} of the other files.
     """
 
     digest: str
@@ -49,6 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     bounds: tuple[Bound, ...] = ()
     principals: tuple[str, ...] = ()
     authors: dict[str, str] = {}
+    reviewers: dict[str, tuple[str, ...]] = {}
     parent: str = ""
     unmatched: int = 0
     files: dict[str, str] = {}

@@ -45,7 +45,10 @@ def state(name, at, **fields):
 
 def save_dataset(home, ranges):
     """Write a dataset of two rows to `home`; return its digest."""
-    events = [event for name in ("q1", "q2") for event in (*exchange(name), approval(name))]
+    events = [
+        *(event for name, author in (("q1", "k0"), ("q2", "k_lite/88dc")) for event in exchange(name, author=author)),
+        *(approval(name, by=by) for name in ("q1", "q2") for by in ("r0", "r1")),
+    ]
     curated = curate(join(*events).exchanges(), LOOSE, "sft", WordScanner())
     request = DatasetRequest(**OWN, ranges=ranges, retraining_id="rt_1")
     return write(home, request, curated, LoopSettings(dataset=LOOSE), WordScanner.versions).name
@@ -121,8 +124,8 @@ async def test_the_open_lineage_events_are_sent_to_an_endpoint(broker, tmp_path)
     assert jobs == ["acme/m/training", "acme/m/gate", "acme/m/delivery"]
 
 
-@pytest.mark.parametrize(("subject", "rows"), [("q1", 1), ("k0", 2), ("k9", None)])
-async def test_a_subject_is_a_request_or_the_key_that_sent_requests(broker, tmp_path, subject, rows):
+@pytest.mark.parametrize(("subject", "rows"), [("q1", 1), ("k0", 1), ("k_lite", 1), ("r0", 2), ("r1", 2), ("k9", None)])
+async def test_a_subject_is_a_request_or_a_key_that_sent_or_reviewed_requests(broker, tmp_path, subject, rows):
     weir = Commands(tmp_path, await written(broker, tmp_path))
     done = await weir.run("why", "--subject", subject, "--json")
     assert [one["rows"] for one in json.loads(done.stdout)] == ([] if rows is None else [rows]), done.stderr

@@ -203,6 +203,24 @@ def test_the_authors_of_the_rows_are_in_the_manifest(tmp_path):
     )
 
 
+def test_all_reviewers_of_new_and_old_rows_are_in_the_manifest(tmp_path):
+    """The column `principal` names one reviewer; an operator may look for the others (`weir why --subject`)."""
+
+    def build(names, parent="", **changes):
+        events = [one for name in names for one in (*exchange(name), *(approval(name, by=f"r{n}") for n in range(3)))]
+        loop = LoopSettings(dataset=LOOSE.model_copy(update=changes))
+        request = DatasetRequest(tenant=TENANT, model=MODEL, ranges=RANGES, parent=parent)
+        curated = _curated(tmp_path, request, join(*events), loop, WordScanner())
+        return read_manifest(write(tmp_path, request, curated, loop, WordScanner.versions))
+
+    first = build(["q1", "q2"])
+    assert first.reviewers == dict.fromkeys(["q1", "q2"], ("r0", "r1", "r2"))
+    second = build(["q3"], first.digest, replay_share=0.5)
+    assert second.reviewers.keys() == second.authors.keys()
+    assert len(second.reviewers) == 2
+    assert set(second.reviewers.values()) == {("r0", "r1", "r2")}
+
+
 def test_samples_with_a_line_separator_of_unicode_are_printed(tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     events = [*exchange("q", prompt="first\u2028second\u0085third"), approval("q")]
