@@ -4,11 +4,12 @@ import re
 import time
 
 from support import alert_records
-from support.console_ledger import NAMES
+from support.console_ledger import NAMES, changed
 from support.console_page import hide
 from support.events import event_of
 from support.ledger_log import aborted, end, gap, request
 
+from stream.wire import GuardStop
 from weir.console import live_updates
 
 
@@ -119,6 +120,19 @@ def test_the_end_of_a_dead_gateway_has_no_numbers(look, maker):
     assert page.locator(".row", has_text="dead").locator(".right").all_inner_texts() == ["", ""]
     look.go("/requests/dead", ".facts:has-text('its gateway ended first')")
     assert page.locator(".facts dt").all_inner_texts() == ["stream", "end"]
+
+
+def test_an_end_has_the_finding_of_the_guard(look, maker):
+    now = time.time()
+    for request_id, stopped in (("cut", True), ("seen", False)):
+        found = GuardStop(detector="pii", position_tokens=12, exposed_tokens=3, stopped=stopped)
+        ended = changed(end(request_id, now, owed=()), guard=found)
+        maker.apply(NAMES.inference, request(request_id, now, owed=()), ended)
+    guard = look.page.locator(".facts .fact", has_text="guard").locator("dd")
+    look.go("/requests/cut", ".facts")
+    assert guard.inner_text() == "stopped the answer: pii at token 12, 3 tokens sent"
+    look.go("/requests/seen", ".facts")
+    assert guard.inner_text() == "found pii at token 12, 3 tokens sent"
 
 
 def test_a_page_without_data_shows_no_zeros_and_not_that_there_is_no_request(look):

@@ -27,10 +27,10 @@ _OF_CONVERSATION = (
     "SELECT min(time), request_id FROM events WHERE conversation = ? AND conversation <> '' AND shadow_of = '' GROUP BY request_id"
     " ORDER BY 1 DESC, 2 DESC LIMIT ?"
 )
-# An event id starts with its request id and "/": a range of primary keys.
+# An event id starts with its request id and "/": a range of primary keys. The tokens of an end are unknown if both counts are 0.
 _EVENTS = (
-    "SELECT event_id, request_id, side, tenant, model, status, time, latency_seconds, completion_tokens, traceparent, owed,"
-    " shadow_of"
+    "SELECT event_id, request_id, side, tenant, model, status, time, latency_seconds,"
+    " iif(prompt_tokens + completion_tokens, completion_tokens, NULL), traceparent, owed, shadow_of"
     " FROM events WHERE event_id > ?1 || '/' AND event_id < ?1 || '0' ORDER BY time, event_id"
 )
 _VERDICTS = (
@@ -62,7 +62,7 @@ class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     """A request in a list. `status` is "" until the request ends; `shadow_of` is as in :class:`RequestEvents`.
 
-    `pending` lists the pending verdicts as ``side/detector``.
+    `tokens` is the number of tokens of the answer, or None if it is unknown. `pending` lists the pending verdicts as ``side/detector``.
     """
 
     request_id: str

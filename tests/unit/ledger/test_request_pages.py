@@ -4,15 +4,15 @@ import math
 from itertools import chain
 
 import pytest
-from support.console_ledger import NAMES
+from support.console_ledger import NAMES, changed
 from support.events import event_of
-from support.ledger_log import request
+from support.ledger_log import end, request
 
 from stream.ledger.queries import request_pages as module
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
-from stream.wire import Feedback
+from stream.wire import Feedback, Usage
 
 
 def pages(directory, **query):
@@ -54,6 +54,14 @@ def test_all_requests_of_a_small_tenant_are_found(maker, tmp_path, monkeypatch, 
     found = pages(tmp_path, limit=5, tenant="rare", flagged=flagged)
     assert list(chain(*found)) == ["r080", "r040", "r000"]
     assert [] in found, "a page without matches is not the last one"
+
+
+def test_a_request_without_a_count_of_tokens_has_none_instead_of_zero(maker, tmp_path):
+    counted, uncounted = end("r1", 100.0), changed(end("r2", 101.0), usage=Usage())
+    unanswered = changed(end("r3", 102.0), usage=Usage(prompt_tokens=3))
+    maker.apply(NAMES.inference, *(request(one, 99.0) for one in ("r1", "r2", "r3")), counted, uncounted, unanswered)
+    rows = LedgerPages(tmp_path).requests(limit=3).requests
+    assert {row.request_id: row.tokens for row in rows} == {"r1": 5, "r2": None, "r3": 0}
 
 
 @pytest.mark.parametrize("cursor", [NEWEST, Cursor(1.1, "a/b"), Cursor(1e-9, ""), Cursor(-3.0, "ü")])

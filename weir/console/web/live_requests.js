@@ -53,7 +53,7 @@ const RequestRow = (row) => html`<div class="request-grid">
   <span class="clip" title=${`${row.tenant} / ${row.model}`}>${row.tenant}</span>
   <span class=${row.status === "complete" ? "quiet" : row.status ? "bad" : "quiet"}>${row.shadow_of && row.status === "complete" ? "copy" : row.status || "open"}</span>
   <span class="right">${row.latency_seconds === null || unknown(row) ? "" : duration(row.latency_seconds)}</span>
-  <span class="right">${unknown(row) ? "" : row.tokens}</span>
+  <span class="right">${row.tokens}</span>
   <${Verdicts} row=${row} />
   <${Id} id=${row.request_id} />
 </div>`;

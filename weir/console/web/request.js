@@ -4,7 +4,7 @@ import { get, send } from "./api.js";
 import { AnswerReview } from "./answer_review.js";
 import { Content } from "./content.js";
 import { explainable, Explanation, explanations } from "./marked_text.js";
-import { duration, ErrorBox, Fact, html, Id, Link, Loader, scoreText, Status, Tag, TraceLink } from "./ui.js";
+import { countText, duration, ErrorBox, Fact, html, Id, Link, Loader, scoreText, Status, Tag, TraceLink } from "./ui.js";
 
 export class RequestPane extends Loader {
   state = { ...this.state, text: null, explained: null, reading: "", failure: null };
@@ -84,7 +84,8 @@ export function ended(end) {
   if (unknown(end)) return html`<${Fact} name="end"><span class="bad">${end.status}</span>, its gateway ended first: the answer, its duration and its tokens are unknown</${Fact}>`;
   return html`<${Fact} name="end"><span class=${end.status === "complete" ? "" : "bad"}>${end.status}</span>${end.finish_reason ? `, ${end.finish_reason}` : ""}</${Fact}>
     <${Fact} name="took">${duration(end.latency_seconds)}${end.time_to_first_token_seconds !== null && end.time_to_first_token_seconds !== undefined ? `, first token after ${duration(end.time_to_first_token_seconds)}` : ""}</${Fact}>
-    <${Fact} name="tokens">${end.usage.total_tokens ? `${end.usage.prompt_tokens} + ${end.usage.completion_tokens}` : "unknown"}</${Fact}>`;
+    <${Fact} name="tokens">${end.usage.total_tokens ? `${end.usage.prompt_tokens} + ${end.usage.completion_tokens}` : "unknown"}</${Fact}>
+    ${end.guard && html`<${Fact} name="guard">${end.guard.stopped === false ? "found" : "stopped the answer:"} ${end.guard.detector} at token ${end.guard.position_tokens}, ${countText(end.guard.exposed_tokens, "token")} sent</${Fact}>`}`;
 }
 
 /** Prompt and answer of a request with the marks of its flagged verdicts; `of` is the request as it was when its text was read. */
