@@ -73,10 +73,22 @@ RIGHT_TO_LEFT = """box => {
 }"""
 
 
-def test_a_text_is_shown_in_the_direction_of_its_language(look):
-    def message(role, text):
-        return {"role": role, "parts": [{"type": "text", "content": text}]}
+def message(role, text):
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
 
+
+def test_a_text_cannot_reverse_or_hide_its_characters(look):
+    harmless = "\n\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f468\u200d\U0001f469 co\u00adop"
+    prompt = f"pay 100 \u202eEUR 009\u202c to Bob\x07\ufeff\u200b\U000e0041{harmless}"
+    text = {"prompt": prompt, "messages": [message("user", prompt)], "answer": None, "choices": []}
+    page = look.go("/requests/r1", "textarea")
+    page.route("**/api/requests/r1/text", lambda route: route.fulfill(json={"text": text}))
+    page.get_by_role("button", name="Show text").click()
+    shown = f"pay 100 \ufffdEUR 009\ufffd to Bob\ufffd\ufffd\ufffd\ufffd{harmless}"
+    assert page.locator(".text").evaluate("text => text.textContent") == shown
+
+
+def test_a_text_is_shown_in_the_direction_of_its_language(look):
     prompt, answer = "\u0645\u0631\u062d\u0628\u0627 \u0628\u0643!", "Welcome!"
     text = {"prompt": prompt, "messages": [message("user", prompt)], "answer": answer, "choices": [message("assistant", answer)]}  # fmt: skip
     page = look.go("/requests/r1", "textarea")

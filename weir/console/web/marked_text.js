@@ -1,7 +1,7 @@
 // A text with marked spans, and the words that a verdict is explained by. Offsets count code points, as Python does; JavaScript strings count 16-bit units.
 
 import { get, send } from "./api.js";
-import { html, scoreText } from "./ui.js";
+import { html, scoreText, visible } from "./ui.js";
 
 /** Props: text, spans ({start, end, title, weight}); of overlapping spans only the first is marked. */
 export function Marked({ text, spans }) {
@@ -10,12 +10,12 @@ export function Marked({ text, spans }) {
   let position = 0;
   for (const span of [...spans].sort((a, b) => a.start - b.start || b.end - a.end)) {
     if (span.start < position) continue;
-    parts.push(points.slice(position, span.start).join(""));
+    parts.push(visible(points.slice(position, span.start).join("")));
     const marked = points.slice(span.start, span.end).join("");
     parts.push(html`<mark class=${strength(span.weight)} title=${span.title}>${marked}</mark>`);
     position = span.end;
   }
-  parts.push(points.slice(position).join(""));
+  parts.push(visible(points.slice(position).join("")));
   return parts;
 }
 

@@ -4,9 +4,12 @@ import { Component, h } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
 import { live } from "./api.js";
 
-/** Control characters, and those that change the direction of the text after them: a name with one would change the text beside it. */
-const UNSAFE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
-const visible = (child) => (typeof child === "string" ? child.replace(UNSAFE, (one) => (/\s/.test(one) ? one : "\ufffd")) : child);
+/**
+ * Characters that are invisible or change the direction of the text after them: a name with one would change the text beside it, and a
+ * prompt its own. Not line breaks, the soft hyphen, the joiners of scripts and emoji, and the visible signs of Arabic.
+ */
+const UNSAFE = /(?![\t-\r\u00ad\u0600-\u0605\u06dd\u200c\u200d])[\p{Cc}\p{Cf}]/gu;
+export const visible = (child) => (typeof child === "string" ? child.replace(UNSAFE, "\ufffd") : child);
 
 export const html = htm.bind((type, props, ...children) => h(type, props, ...children.map(visible)));
 
