@@ -209,9 +209,10 @@ def test_an_open_alert_shows_its_age_and_the_time_zone(browser, maker, tmp_path)
         page.wait_for_selector(".tile:has-text('event time, GMT+9')")
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 480)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 480), (1280, 800)])
 def test_a_small_window_hides_no_tile_button_or_verdict(browser, maker, tmp_path, width, height):
-    maker.windows(time.time(), tenant="acme", model="m")
+    names = {"tenant": "customer-support-emea", "model": "meta-llama/Meta-Llama-3.1-70B-Instruct"}
+    maker.windows(time.time(), **names, detector="tool_mix", part="tool_result", model_version="m_59a26d56f505")
     request = RetrainingRecord(
         retraining_id="rt_1", state="requested", reason="two agree", tenant="acme", model="m", at=time.time(),
         alert_ids=tuple(f"al_{number:08d}" for number in range(20)),
@@ -228,6 +229,7 @@ def test_a_small_window_hides_no_tile_button_or_verdict(browser, maker, tmp_path
             ("/live", ".row .verdicts"),
             ("/retraining", "button:has-text('Approve')"),
             ("/drift", "button:has-text('7d')"),
+            ("/drift", ".pane-head .tag"),
             ("/drift", ".side .state"),
         ]
         for path, what in seen:
