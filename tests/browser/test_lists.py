@@ -184,6 +184,19 @@ def test_suppressions_with_the_same_failing_gates_are_one_entry(look, maker):
     assert page.locator("header [role=status]").inner_text() == "7 events"
 
 
+def test_the_count_of_suppressions_has_a_plus_until_all_events_are_loaded(look, maker):
+    fields = {"state": "suppressed", "reason": "windows: has 1, needs 2", "tenant": "acme", "model": "m"}
+    maker.retraining(*(RetrainingRecord(retraining_id=f"rt_{at}", at=1_000.0 + at, **fields) for at in range(250)))
+    page = look.go("/retraining", ".timeline li")
+    entry = page.locator(".timeline > li")
+    assert "100+ times since" in entry.inner_text()
+    assert " or earlier" in entry.inner_text()
+    for count in ("200+", "250"):
+        page.get_by_role("button", name="Older").click()
+        page.wait_for_selector(f".timeline li:has-text('{count} times since')")
+    assert " or earlier" not in entry.inner_text()
+
+
 def test_an_alert_is_shown_once_and_stays_when_the_list_reloads(look, maker, tmp_path):
     maker.alerts(450)
     page = look.go("/alerts?state=", ".row")

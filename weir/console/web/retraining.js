@@ -37,7 +37,7 @@ export class RetrainingView extends Loader {
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
         ${events?.length === 0 && html`<${Empty}>No retraining event yet. Retraining is requested when alerts of several detectors agree and every other condition holds.</${Empty}>`}
-        <ol class="timeline">${events && collapsed(events).map((one) => html`<${Decision} key=${one.key} entry=${one} go=${go} decisions=${decisions(events, one.newest)} onDecide=${this._decide} />`)}</ol>
+        <ol class="timeline">${events && collapsed(events).map((one) => html`<${Decision} key=${one.key} entry=${one} more=${found.next ? "+" : ""} go=${go} decisions=${decisions(events, one.newest)} onDecide=${this._decide} />`)}</ol>
         <${ErrorBox} error=${failure} />
         ${found?.next && html`<button disabled=${reading} onClick=${this._older}>${reading ? "Loading" : "Older"}</button>`}
       </div>
@@ -58,10 +58,11 @@ function refreshed(page, before) {
   return overlaps ? { retraining: joined(before, page), next: before.next } : page;
 }
 
-function Decision({ entry: { newest: one, count, first }, go, decisions, onDecide }) {
+/** `more` is "+" if older events were not loaded: they may belong to the entry. */
+function Decision({ entry: { newest: one, count, first }, more, go, decisions, onDecide }) {
   const gates = Object.entries(one.gates ?? {});
   return html`<li class=${one.state}>
-    <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> ${count > 1 && html`<span class="quiet small">${count} times since <${Time} at=${first} /></span> `}<${Id} id=${one.retraining_id} /></div>
+    <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> ${count > 1 && html`<span class="quiet small">${count}${more} times since <${Time} at=${first} />${more && " or earlier"}</span> `}<${Id} id=${one.retraining_id} /></div>
     <p>${one.reason || measured(one.numbers ?? {})}</p>
     ${gates.length > 0 && html`<ul class="gates" aria-label="Conditions">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "failed"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " failed"}</span></li>`)}</ul>`}
     <div class="second">
