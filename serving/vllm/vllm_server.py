@@ -28,6 +28,7 @@ from serving.replica.log_file import log_to
 from serving.replica.metrics import EngineCollector
 from serving.settings import ModelSettings
 from serving.vllm.chunks import ChunkReader, Item, join
+from serving.vllm.log_records import leave_out_messages
 from serving.vllm.metrics import VllmCollector, token_totals
 from serving.vllm.prompt_limit import too_many_prompts
 from serving.vllm.vllm_request import parse
@@ -94,6 +95,7 @@ class _Replica:
         _complete(llm_config, settings, directory)
         await super().__init__(llm_config, **options)  # type: ignore[call-arg,misc] # the server's, a coroutine
         log_to(logs)  # again: vLLM imports model_hosting_container_standards, which sets the root logger to ERROR
+        leave_out_messages()
         self._metrics = metrics()
         VllmCollector(self._metrics.registry)
         EngineCollector(self._stats, self._metrics.registry)

@@ -256,6 +256,10 @@ def test_no_prompt_is_in_any_log(serving, client, chat):
     canary = "canary-9c1d"
     body = chat | {"messages": [{"role": "user", "content": canary}]}
     assert client.post("/v1/chat/completions", json=body).status_code == 200
+    # vLLM warns of arguments that are not JSON, with the name of the function.
+    call = {"id": "call_1", "type": "function", "function": {"name": canary, "arguments": "{"}}
+    history = [*body["messages"], {"role": "assistant", "content": None, "tool_calls": [call]}, *body["messages"]]
+    client.post("/v1/chat/completions", json=body | {"messages": history})
     for wrong in (
         {"temperature": 9},
         {"response_format": {"type": canary}},
