@@ -20,7 +20,6 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.engine.errors import EngineClosedError, ModelInvalidError
-from serving.engine.model_files import directory_digest, model_version, version_of
 from serving.engine.protocol import EngineStats
 from serving.ray_local.replica_port import keep_replica_on_loopback
 from serving.replica.coalesce import coalesced
@@ -30,6 +29,7 @@ from serving.settings import ModelSettings
 from serving.vllm.chunks import ChunkReader, Item, join
 from serving.vllm.log_records import leave_out_messages
 from serving.vllm.metrics import VllmCollector, token_totals
+from serving.vllm.model_weights import weight_versions
 from serving.vllm.prompt_limit import too_many_prompts
 from serving.vllm.vllm_request import parse
 
@@ -86,12 +86,7 @@ class _Replica:
         self._settings = settings
         self._in_progress = 0
         directory = model_dir()
-        if not (directory / "config.json").is_file():
-            raise ModelInvalidError(
-                f"{directory} has no config.json: the engine vllm needs a model directory in Hugging Face's format, or a hub id"
-            )
-        self._version = model_version(directory)
-        self._adapters = {name: version_of(directory_digest(Path(path))) for name, path in settings.lora.items()}
+        self._version, self._adapters = weight_versions(directory, settings.lora)
         _complete(llm_config, settings, directory)
         await super().__init__(llm_config, **options)  # type: ignore[call-arg,misc] # the server's, a coroutine
         log_to(logs)  # again: vLLM imports model_hosting_container_standards, which sets the root logger to ERROR
