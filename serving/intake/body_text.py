@@ -3,7 +3,9 @@
 A body without text (an image, a tensor of numbers) is recorded as an exchange without text, and no verdict is expected.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,14 +19,14 @@ from serving.intake.reported_exchange import ReportedRequest, ReportedResponse
 from serving.openai_api.accumulator import Accumulator
 from serving.openai_api.parts import choice_from, choices_from, tools_from
 from serving.openai_api.responses_accumulator import ResponsesAccumulator
-from serving.upstream.failures import reported_error
+from serving.upstream.event_stream import EventParser, ServerSentEvent
+from serving.upstream.failures import BROKEN, ERROR, UpstreamFailure, reported_error
 from stream.wire import Choice, ErrorInfo, Message, TextPart, Usage
 
 Body = Mapping[str, Any]
-_DATA = b"data:"
 _DONE = b"[DONE]"
 #: First bytes of a stream of events; JSON cannot begin with them.
-_EVENT_LINES = (_DATA, b"event:", b"id:", b"retry:", b":")
+_EVENT_LINES = (b"data:", b"event:", b"id:", b"retry:", b":")
 _BAD_GATEWAY = 502
 #: The operation of a request whose prompt is null or has a wrong type, by the prompt's field.
 _OPERATIONS: dict[str, Operation] = {"messages": "chat", "prompt": "text_completion", "input": "responses"}
@@ -88,6 +90,7 @@ def _operation(body: Body) -> Operation | None:
 
 def response_from_bytes(raw: bytes) -> ReportedResponse:
     """Return the response in the bytes of a body; raises UnreadablePayload if the format is not known."""
+    raw = raw.removeprefix(BOM_UTF8)
     if raw.lstrip().startswith(_EVENT_LINES):
         return _streamed(raw)
     body = document(raw)
@@ -98,7 +101,9 @@ def response_from_bytes(raw: bytes) -> ReportedResponse:
 
 def response_from(body: Body) -> ReportedResponse:
     """Return the response in a decoded body; raises UnreadablePayload if the format is not known."""
-    error = _error([body], failed=body.get("object") == "response" and body.get("status") == "failed")
+    error = _error(
+        [reported_error("", body)], failed=body.get("object") == "response" and body.get("status") == "failed"
+    )
     common = error | {"model": text_of(body.get("model")), "usage": usage_of(body.get("usage"))}
     if "choices" in body or "output" in body:
         return ReportedResponse(**common, choices=choices_from(body))
@@ -125,36 +130,47 @@ def usage_of(raw: Any) -> Usage:
 
 
 def _streamed(raw: bytes) -> ReportedResponse:
-    """Return one response for a stream of OpenAI's chunks, or of the events of its Responses API."""
-    chunks, model = list(_chunks(raw)), ""
-    is_response = bool(chunks) and str(chunks[0].get("type")).startswith("response.")
+    """Return one response for a stream of OpenAI's chunks, or of the events of its Responses API; raises UnreadablePayload for other streams."""
+    events, model = list(_events(raw)), ""
+    is_response = bool(events) and str(events[0][1].get("type")).startswith("response.")
     answer = ResponsesAccumulator() if is_response else Accumulator()
-    for chunk in chunks:
+    for _, chunk in events:
         answer.add(chunk)
         response = chunk.get("response")
         model = text_of((response if isinstance(response, Mapping) else chunk).get("model")) or model
-    error = _error(chunks, failed=answer.failed)
+    error = _error((reported_error(name, chunk) for name, chunk in events), failed=answer.failed)
+    if not (error or is_response) and events and not any("choices" in chunk for _, chunk in events):
+        raise UnreadablePayload(f"the first event of the stream has {_names(events[0][1])}; a chunk has choices")
+    if not (error or answer.finished or raw.rstrip().endswith(_DONE)):
+        error = {"status": "error", "error": ErrorInfo(kind=BROKEN, status=_BAD_GATEWAY)}
     return ReportedResponse(**error, model=model, choices=answer.recorded(), usage=answer.usage)
 
 
-def _error(bodies: Iterable[Body], *, failed: bool) -> dict[str, Any]:
+def _error(failures: Iterable[UpstreamFailure | None], *, failed: bool) -> dict[str, Any]:
     """Return the fields of an error in a response of status 200, or of a `failed` answer. Its message may quote the prompt."""
-    reported = next(filter(None, (reported_error("", body) for body in bodies)), None)
+    reported = next(filter(None, failures), None)
     if reported is None and not failed:
         return {}
     status = reported.rejected.status if reported else _BAD_GATEWAY
-    return {"status": "error", "error": ErrorInfo(kind="upstream_error", status=status)}
+    return {"status": "error", "error": ErrorInfo(kind=ERROR, status=status)}
 
 
-def _chunks(raw: bytes) -> Iterator[Body]:
-    for line in raw.splitlines():
-        data = line.removeprefix(_DATA).strip()
-        if not line.startswith(_DATA) or data == _DONE:
+def _events(raw: bytes) -> Iterator[tuple[str, Body]]:
+    """Yield the name and the decoded data of each event; the last one is left out if the stream was cut in it."""
+    parser = EventParser(len(raw))
+    yield from _decoded(parser.feed(raw))
+    with suppress(UnreadablePayload):
+        yield from _decoded(parser.finish())
+
+
+def _decoded(events: Iterable[ServerSentEvent]) -> Iterator[tuple[str, Body]]:
+    for event in events:
+        if event.data.strip() == _DONE:
             continue
-        chunk = document(data)
+        chunk = document(event.data)
         if not isinstance(chunk, Mapping):
             raise UnreadablePayload(f"an event of the stream is a {_kind(chunk)}; a chunk is a JSON object")
-        yield chunk
+        yield event.name, chunk
 
 
 def _prompt(texts: Iterable[str]) -> tuple[Message, ...]:

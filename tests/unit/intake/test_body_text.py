@@ -74,7 +74,7 @@ def test_a_streamed_response():
     check(f"{chunks}data: [DONE]\n\n", "Grüße", "stop", 3, 2)
 
 
-@pytest.mark.parametrize("begin", [": ping\n\n", "event: chunk\n", "id: 1\nretry: 5\n", "\r\n"])
+@pytest.mark.parametrize("begin", [": ping\n\n", "event: chunk\n", "id: 1\nretry: 5\n", "\r\n", "data:\n\n", "\ufeff"])
 def test_a_stream_may_begin_with_any_field_of_an_event(begin):
     chunks = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in CASES["stream"])
     check(f"{begin}{chunks}data: [DONE]\n\n", "Grüße", "stop", 3, 2)
@@ -93,6 +93,30 @@ def test_a_streamed_response_of_the_responses_api():
     raw = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
     check(raw, "Grüße", "stop", 3, 2)
     assert response_from_bytes(raw.encode()).model == "m"
+
+
+@pytest.mark.parametrize("change", [("\n", "\r\n"), ('"index"', '\ndata: "index"'), ("data: [DONE]\n\n", "")], ids=repr)
+def test_streams_in_the_formats_of_different_servers_are_read(change):
+    chunks = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in CASES["stream"])
+    check(f"{chunks}data: [DONE]\n\n".replace(*change), "Grüße", "stop", 3, 2)
+
+
+BEGUN = 'data: {"choices": [{"index": 0, "delta": {"content": "ho"}}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        ("", "upstream_broken"),
+        ('data: {"choi', "upstream_broken"),
+        ('event: error\ndata: {"message": "secret"}\n\n', "upstream_error"),
+    ],
+)
+def test_a_stream_that_is_cut_or_fails_is_an_error_and_its_text_is_recorded(end, kind):
+    response = response_from_bytes(f"{BEGUN}{end}".encode())
+    assert (response.status, response.error) == ("error", ErrorInfo(kind=kind, status=502))
+    assert [texts(choice) for choice in response.choices] == ["ho"]
+    assert "secret" not in repr(response)
 
 
 @pytest.mark.parametrize(("body", "text", "status"), CASES["failures"])
