@@ -31,6 +31,7 @@ from serving.upstream.failures import (
     transport_failure,
 )
 from serving.upstream.metrics import UpstreamMetrics
+from serving.upstream.upstream_client import UpstreamClient
 from stream.count_text import count_text
 from stream.telemetry import traceparent_of
 
@@ -53,8 +54,6 @@ _FIRST_DELAY_SECONDS = 0.25
 _MAX_DELAY_SECONDS = 2.0
 #: A request that should wait longer is not sent again.
 _MAX_RETRY_AFTER_SECONDS = 5.0
-#: Time for the end of a response after its last event; a connection is used again only after its response has ended.
-_END_SECONDS = 0.05
 _DONE = b"[DONE]"
 # A tuple: the type of an event may be a value that a set cannot look up.
 _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
@@ -85,10 +84,11 @@ class UpstreamBackend:
             # Requests of different tenants share the client; the cookies of one must not be sent with another.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             timeout=httpx.Timeout(settings.upstream_read_seconds, connect=settings.upstream_connect_seconds),
-            # The semaphore limits the connections; it cannot lose one when a request is cancelled.
+            # The semaphore limits the connections.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.slots_or_default),
             trust_env=not _is_loopback(settings.base_url),
         )
+        self._upstream = UpstreamClient(self._client)
 
     async def describe(self) -> ModelInfo:
         """Return the description without a request to the other server, so its state never makes the gateway unready."""
@@ -110,7 +110,7 @@ class UpstreamBackend:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._upstream.close()
 
     async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
         """Relay a request; yield the chunks of its answer, or the whole response. Closing the iterator closes the connection."""
@@ -174,7 +174,7 @@ class UpstreamBackend:
             raise circuit_open(seconds)
         probe = self._circuit.is_open
         try:
-            response = await self._client.send(self._http_request(request), stream=True)
+            response = await self._upstream.send(self._http_request(request))
         except (httpx.HTTPError, OSError) as error:
             self._failed(request, probe=probe)
             raise transport_failure(error, self._settings.upstream_read_seconds, answered=False) from None
@@ -269,10 +269,7 @@ class UpstreamBackend:
                     complete = _is_last(chunk, finished, choices)
                     yield chunk
             if complete:
-                with suppress(UpstreamFailure, TimeoutError):
-                    async with asyncio.timeout(_END_SECONDS):
-                        async for _ in pieces:
-                            pass
+                await self._upstream.end(response)
                 return
         raise broken("ended its stream before the answer was complete")
 
