@@ -5,7 +5,7 @@ Consumers have no group unless the caller names one. Without a group, the caller
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -94,7 +94,7 @@ async def producer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator
         await start_client(producer)
         yield producer
     finally:
-        await producer.stop()
+        await stop_producer(producer)
 
 
 @asynccontextmanager
@@ -139,12 +139,25 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     ``Fetcher.close`` awaits the fetches that it has cancelled (aiokafka 0.14). While a broker is away, the CancelledError of these fetches would end
     ``stop()`` early, leave connections open, and end the calling task.
     """
-    stopping = asyncio.create_task(consumer.stop())
+    await _stop(consumer.stop(), otherwise=consumer._client.close)  # noqa: SLF001 - the part of stop() that did not run
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Deliver the records of `producer` and stop it. A caller that is cancelled waits up to 2 s; then unsent records are discarded.
+
+    A second ``stop()`` does nothing, so an interrupted stop would leave the sending task and the connections for ever.
+    """
+    await _stop(producer.stop(), otherwise=lambda: discard_producer(producer))
+
+
+async def _stop(stop: Coroutine[Any, Any, None], *, otherwise: Callable[[], Awaitable[None]]) -> None:
+    """Run `stop` in a separate task, and `otherwise` if this task is cancelled."""
+    stopping = asyncio.create_task(stop)
     try:
         await _to_its_end(stopping)
     finally:
         if stopping.cancelled():
-            await consumer._client.close()  # noqa: SLF001 - the part of stop() that did not run
+            await otherwise()
     if not stopping.cancelled():
         stopping.result()
 

@@ -2,11 +2,11 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from stream.kafka.clients import consumer_for, paced, start_client, stop_consumer
+from stream.kafka.clients import consumer_for, paced, producer_for, start_client, stop_consumer
 
 
 class Fetcher:
@@ -77,6 +77,39 @@ async def test_a_consumer_that_cannot_start_is_stopped(consumer, monkeypatch):
         async with consumer_for({}):
             pytest.fail("it did not start")
     assert consumer.closed_clients == [consumer._client]
+
+
+async def test_a_producer_whose_stop_is_cancelled_ends_its_sender_and_closes_its_connections(monkeypatch):
+    monkeypatch.setattr("stream.kafka.clients._END_SECONDS", 0.01)
+    producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
+    delivering, closed = asyncio.Event(), []
+
+    async def start():
+        producer._sender._sender_task = asyncio.create_task(asyncio.Event().wait())
+
+    async def deliver():
+        delivering.set()
+        await asyncio.Event().wait()
+
+    async def close():
+        closed.append(producer.client)
+
+    async def use():
+        async with producer_for({}):
+            pass
+
+    monkeypatch.setattr(producer, "start", start)
+    monkeypatch.setattr(producer._message_accumulator, "close", deliver)
+    monkeypatch.setattr(producer.client, "close", close)
+    monkeypatch.setattr("stream.kafka.clients.AIOKafkaProducer", lambda **_options: producer)
+    using = asyncio.create_task(use())
+    await delivering.wait()
+    using.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    assert closed == [producer.client]
+    assert producer._sender.sender_task.cancelling()
+    await asyncio.wait({producer._sender.sender_task})
 
 
 class Broker:
