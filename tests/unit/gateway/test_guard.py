@@ -194,6 +194,20 @@ async def test_the_last_text_is_checked_before_the_end(make):
     assert 33 < guard.hit.position_tokens <= len(pieces)
 
 
+@pytest.mark.parametrize("first", ["toxicity", "pii"])
+async def test_of_two_findings_in_one_check_the_first_ends_the_answer(make, first):
+    texts = {
+        "toxicity": "I hate you, you worthless piece of shit. ",
+        "pii": "Write to jane.roe@example.com for the rest. ",
+    }
+    begin = texts.pop(first)
+    guard = make().start("acme")
+    await guard.push(begin + "The garden has many plants along the old river. " + "".join(texts.values()), 30)
+    await guard.finish()
+    assert guard.hit.detector == first
+    assert guard.harmless_characters < len(begin)
+
+
 async def test_observe_sends_the_whole_answer_and_records_what_stop_would_have_done(make):
     guard = make(mode="observe").start("acme")
     assert await stream(guard, scripted(50), 0.001) == 200
