@@ -7,24 +7,26 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 from aiokafka.structs import ConsumerRecord, TopicPartition
+from support.signal_log import watch_tick
 
 from stream.errors import LogExpired, ReaderStalled
 from stream.kafka import range_reader, tail
 from stream.kafka.log_reader import LogReader
-from stream.kafka.range_reader import RangeReader
-from stream.wire import LogRange
+from stream.kafka.range_reader import RangeReader, retained
+from stream.wire import LogRange, encode
 
 PARTITION = TopicPartition("t", 0)
+TICK = encode(watch_tick(100.0))
 
 
 class Consumer:
-    """A consumer of one partition of `end` records.
+    """A consumer of one partition with the records `first` to `end` - 1.
 
     `script` has the results of reads: numbers of records, or errors to raise.
     """
 
-    def __init__(self, end, *script):
-        self.end, self.script, self.offset = end, list(script), 0
+    def __init__(self, end, *script, first=0):
+        self.first, self.end, self.script, self.offset = first, end, list(script), 0
 
     def assign(self, partitions):
         assert partitions == [PARTITION]
@@ -39,7 +41,7 @@ class Consumer:
         return self.offset
 
     async def beginning_offsets(self, partitions):
-        return {PARTITION: 0}
+        return {PARTITION: self.first}
 
     async def end_offsets(self, partitions):
         if isinstance(self.end, Exception):
@@ -50,9 +52,12 @@ class Consumer:
         step = self.script.pop(0) if self.script else 0
         if isinstance(step, Exception):
             raise step
+        if self.offset < self.first:
+            raise OffsetOutOfRangeError({PARTITION: self.offset})
         first, self.offset = self.offset, self.offset + step
         records = [
-            ConsumerRecord("t", 0, offset, 0, 0, None, b"", None, 0, 1, ()) for offset in range(first, self.offset)
+            ConsumerRecord("t", 0, offset, 0, 0, None, TICK.value, None, 0, 1, TICK.headers)
+            for offset in range(first, self.offset)
         ]
         return {PARTITION: records} if records else {}
 
@@ -88,6 +93,18 @@ async def test_a_reader_at_the_end_of_the_log_is_never_stalled(now):
     assert reader.caught_up
     reader._consumer.end = 6
     await read_for(reader, now, 20)
+    assert not reader.caught_up
+
+
+async def test_a_reader_of_a_growing_log_is_caught_up_if_it_reached_the_end_of_the_previous_probe(now):
+    consumer = Consumer(5, 5)
+    reader = reader_of(consumer, now)
+    await reader.read()
+    await reader.probe()
+    consumer.end = 8
+    await reader.probe()
+    assert reader.caught_up
+    await reader.probe()
     assert not reader.caught_up
 
 
@@ -198,6 +215,17 @@ async def test_a_range_ends_immediately_if_the_broker_denies_access(ranged, now,
     with pytest.raises(TopicAuthorizationFailedError):
         await ranged(TopicAuthorizationFailedError("t"), 2).next("t", 0)
     assert (now.seconds, caplog.records) == (10, [])
+
+
+async def test_the_retained_records_of_a_range_begin_after_the_records_that_kafka_deleted(monkeypatch):
+    consumers = [Consumer(10, 4, first=6)]
+
+    @asynccontextmanager
+    async def consumer_for(_options):
+        yield consumers.pop(0)
+
+    monkeypatch.setattr(range_reader, "consumer_for", consumer_for)
+    assert [offset async for offset, _ in retained({}, "t", 0, range(9), lambda: None)] == [6, 7, 8]
 
 
 async def test_a_probe_that_is_cancelled_when_its_answer_arrives_is_cancelled(now):
