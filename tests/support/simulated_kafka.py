@@ -103,7 +103,7 @@ class SteppedDelivery:
         self.pending: list[tuple[Any, ...]] = []
         self.log: list[tuple[str, int, Any]] = []
         self.headers: list[Any] = []
-        self.refuses: Callable[[Any], bool] | None = None
+        self.refuses: Callable[[Any], bool] = lambda _event: False
         self._lease = _SteppedLease(self)
 
     async def lease(self) -> "_SteppedLease":
@@ -112,14 +112,18 @@ class SteppedDelivery:
         return self._lease
 
     def take(self, count: int | None = None) -> None:
-        """Write the first `count` sent records to the broker, and acknowledge them."""
+        """Write the first `count` sent records to the broker, and acknowledge them.
+
+        If the broker refuses a record, it rejects all records of the same partition, because they are one batch.
+        """
         count = len(self.pending) if count is None else count
         taken, self.pending = self.pending[:count], self.pending[count:]
+        rejected = {tuple(record[:2]) for _, *record in taken if self.refuses(_event(record))}
         for future, *record in taken:
-            if self.refuses is not None and self.refuses(_event(record)):
+            topic, partition, _, _, headers = record
+            if (topic, partition) in rejected:
                 _fail(future, MessageSizeTooLargeError())
                 continue
-            topic, partition, _, _, headers = record
             self.log.append((topic, partition, _event(record)))
             self.headers.append(headers)
             stored = self.kafka.append(*record)

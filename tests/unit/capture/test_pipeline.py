@@ -70,6 +70,13 @@ async def until(condition, seconds=10.0):
             await asyncio.sleep(0.001)
 
 
+async def take_until(kafka, spool, number):
+    """Acknowledge the sent records until the cursor is after record `number`."""
+    while load_cursor(spool.directory).number < number:
+        kafka.take()
+        await asyncio.sleep(0.001)
+
+
 async def finish(stop, task):
     stop.set()
     await task
@@ -148,14 +155,24 @@ async def test_a_producer_without_any_acknowledgement_is_replaced(spool, ship):
     assert load_cursor(spool.directory).number == 1
 
 
+async def test_the_records_in_flight_of_a_lost_producer_use_no_space_of_the_next_producer(spool, ship):
+    kafka = SteppedDelivery()
+    spool.request("a")
+    _, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, window_bytes=1))
+    await until(lambda: kafka.pending)
+    (await kafka.lease()).lose("the broker is away")
+    await until(lambda: kafka.pending)
+    kafka.take()
+    await finish(stop, task)
+    assert load_cursor(spool.directory).number == 1
+
+
 async def test_a_record_that_the_broker_rejects_is_found_in_its_batch_and_moved_aside(spool, ship):
     kafka = SteppedDelivery(partitions=2)
     spool.fill(12)
     kafka.refuses = lambda event: event.correlationid == "r5" and isinstance(event.data, RequestRecord)
     _, stop, task = ship(kafka)
-    while load_cursor(spool.directory).number < 12:
-        kafka.take()
-        await asyncio.sleep(0.001)
+    await take_until(kafka, spool, 12)
     await finish(stop, task)
     (gap,) = {event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)}
     assert (gap.first_number, gap.count, gap.reason, gap.request_ids) == (6, 1, "oversize", ("r5",))
@@ -164,14 +181,26 @@ async def test_a_record_that_the_broker_rejects_is_found_in_its_batch_and_moved_
     assert (balance.accepted, balance.delivered, balance.shed, balance.spooled) == (12, 11, 1, 0)
 
 
+async def test_feedback_that_the_broker_rejects_counts_as_no_lost_record(spool, ship):
+    kafka = SteppedDelivery()
+    kafka.refuses = lambda event: isinstance(event.data, Feedback)
+    spool.request("a")
+    spool.writer.judge(Feedback(request_id="a", tenant="acme", rating="up"), identity="1")
+    spool.end("a")
+    _, stop, task = ship(kafka)
+    await take_until(kafka, spool, 2)
+    await finish(stop, task)
+    assert {event.id for _, _, event in kafka.log} == {"a/request", "a/end"}
+    balance = SourceReader(spool.directory).read()
+    assert (balance.accepted, balance.delivered, balance.shed) == (2, 2, 0)
+
+
 async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
     kafka = SteppedDelivery()
     spool.fill(12)
     flip_bit(segment_path(spool.directory, 0), 600)
     _, stop, task = ship(kafka)
-    while load_cursor(spool.directory).number < 12:
-        kafka.take()
-        await asyncio.sleep(0.001)
+    await take_until(kafka, spool, 12)
     await finish(stop, task)
     (gap,) = [event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)]
     numbers = {event.data.number for _, _, event in kafka.log if isinstance(event.data, RequestRecord)}
