@@ -116,6 +116,25 @@ def test_a_segment_that_its_writer_has_removed_again_on_a_full_disk_ends_no_read
     assert read_all(spool.directory)[-1].cursor.number == 12
 
 
+def test_a_record_that_is_appended_just_before_the_next_segment_begins_is_read(spool, monkeypatch):
+    """The writer appends the record and begins the segment after the reader found the end of its segment."""
+    spool.request("r0")
+    reader = SpoolReader(spool.directory, Cursor())
+    items = reader.read()
+
+    def found(directory):
+        if segments(directory) == [0]:
+            fill(spool, 9, 1)
+        return segments(directory)
+
+    monkeypatch.setattr(spool_reader, "segments", found)
+    while more := reader.read():
+        items += more
+    reader.close()
+    assert len(segments(spool.directory)) > 1
+    assert [item.frame.number for item in items if item.frame.kind in NUMBERED] == list(range(1, 10))
+
+
 def test_a_damaged_gap_record_is_counted_once(tmp_path):
     spool = Spool(tmp_path, settings=small_settings(limit_bytes=160_000))
     for number in range(60):

@@ -218,6 +218,15 @@ def test_an_answer_larger_than_the_reserve_of_a_full_spool_is_shortened_to_the_r
     assert spool.writer.size_bytes <= 400_000
 
 
+def test_an_end_has_its_reserved_space_after_ticks_filled_the_spool(make):
+    spool = make(settings=small_settings(limit_bytes=120_000))
+    spool.request("a")
+    for _ in range(500):
+        spool.writer.tick()
+    spool.end("a")
+    assert events_of(spool.directory)[-1].id == "a/end"
+
+
 def test_a_spool_that_sheds_because_of_open_requests_is_full_by_its_metrics(make):
     spool = make(settings=small_settings(limit_bytes=4_000_000))
     spool.fill(20)
@@ -245,6 +254,15 @@ def test_a_disk_that_fills_up_mid_frame_leaves_no_torn_frame_and_sheds(make):
     assert spool.writer.writable
     (gap,) = [event.data for event in events_of(spool.directory) if isinstance(event.data, GapRecord)]
     assert (gap.first_number, gap.last_number, gap.reason, gap.request_ids) == (2, 3, "disk", ("b", "a"))
+
+
+def test_records_that_were_shed_before_a_segment_are_in_its_head(make):
+    spool = make(settings=CaptureSettings(segment_bytes=4000))
+    with no_file_beyond(spool.writer.size_bytes):
+        spool.request("shed")
+    spool.fill(30)
+    balance = SourceReader(spool.directory).read()
+    assert (balance.accepted, balance.shed, balance.spooled) == (31, 1, 30)
 
 
 def test_with_the_policy_reject_a_full_disk_rejects_requests_and_recovers(make):
