@@ -18,9 +18,11 @@ def settings(**sections: Any) -> TenantSettings:
     return TenantSettings.model_validate({"bucket_seconds": 5, **sections})
 
 
-def bucket_finding(number, detector="drift", *, alarm=True, events=10, principals=None, side="input", part="") -> Event:
-    key, end = stream_key("acme", MODEL, side, part), (number + 1) * 5.0
-    bucket = {"bucket": number, "bucket_seconds": 5.0, "time": end, "alarm": alarm, "events": events}
+def bucket_finding(
+    number, detector="drift", *, alarm=True, events=10, principals=None, side="input", part="", seconds=5.0
+) -> Event:
+    key, end = stream_key("acme", MODEL, side, part), (number + 1) * seconds
+    bucket = {"bucket": number, "bucket_seconds": seconds, "time": end, "alarm": alarm, "events": events}
     record = FindingRecord(
         tenant="acme",
         model=MODEL,

@@ -48,6 +48,28 @@ def test_a_stream_that_becomes_inactive_resolves_by_event_time():
     assert told(alerts.run([watch_tick(2000.0)], 2)) == [("drift", "resolved", 1, 310.0)]
 
 
+def test_an_alert_about_long_windows_waits_for_close_windows_of_them():
+    alerts = Alerts(settings(bucket_seconds=600, alerts={"close_windows": 3}))
+    alerts.run([bucket_finding(1, seconds=600.0)])
+    assert alerts.run([watch_tick(2999.0)], 1) == []
+    assert told(alerts.run([watch_tick(9000.0)], 2)) == [("drift", "resolved", 1, 3000.0)]
+
+
+def test_after_an_alert_resolved_by_event_time_the_next_alert_needs_all_its_open_windows():
+    alerts = Alerts(settings(alerts={"open_windows": 3}))
+    alerts.run([bucket_finding(1), bucket_finding(2), bucket_finding(3), watch_tick(2000.0)])
+    assert alerts.run([bucket_finding(500), bucket_finding(501)], 4) == []
+    assert told(alerts.run([bucket_finding(502)], 6)) == [("drift", "firing", 0, 2515.0)]
+
+
+def test_an_alert_waits_longer_after_its_stream_becomes_slower():
+    alerts, slow = Alerts(), range(50, 260, 30)
+    alerts.run([bucket_finding(number) for number in range(1, 20)])
+    alerts.run([event for number in slow for event in (bucket_finding(number), watch_tick(5.0 * number + 145))], 20)
+    last = 5.0 * slow[-1] + 5
+    assert alerts.run([watch_tick(last + 400)], 100) == []
+
+
 def test_a_stream_with_a_request_every_ten_minutes_has_one_alert_about_a_lasting_change():
     alerts, records = Alerts(), []
     before, after = range(120, 720, 120), range(720, 9600, 120)
@@ -76,6 +98,11 @@ def test_an_alarm_without_events_is_no_new_window():
     alerts.run([bucket_finding(1), bucket_finding(2, events=0), bucket_finding(3, events=0)])
     assert alerts.states[ACME].detectors["drift"].evidence.windows == 1
     assert told(alerts.run([watch_tick(2000.0)], 3)) == [("drift", "resolved", 1, 310.0)]
+
+
+def test_the_evidence_of_a_window_counts_all_its_events():
+    (record,) = Alerts().run([bucket_finding(1, events=50)])
+    assert (len(record.data.evidence), record.data.evidence_total) == (20, 50)
 
 
 def test_a_duplicate_bucket_is_ignored():

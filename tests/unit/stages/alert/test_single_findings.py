@@ -44,6 +44,12 @@ def test_a_duplicate_finding_is_ignored_even_after_its_alert_has_resolved():
     assert state.alert is None
 
 
+def test_a_duplicate_finding_is_ignored_after_older_findings_are_forgotten():
+    newer = finding_of("r2", 650.0, "pii")
+    records = Alerts().run([finding_of("r1", 100.0, "pii"), newer, watch_tick(720.0), newer, watch_tick(2000.0)])
+    assert (records[-1].data.state, records[-1].data.evidence_total) == ("resolved", 2)
+
+
 def backlog(now, behind):
     """Yield the events of a gateway's spool that is delivered late: a tick per second, each followed by three findings."""
     for second in range(60):
@@ -130,6 +136,11 @@ def test_evidence_is_bounded_and_has_the_first_and_the_newest_requests():
     assert len(update.data.principals) == 32
     assert ", at least 32 API keys." in update.data.summary
     assert update.data.windows == 2
+
+
+def test_an_alert_has_the_highest_score_of_its_findings():
+    log = [finding_of("r1", 100.0, "pii", score=0.9), finding_of("r2", 101.0, "pii", score=0.6), watch_tick(112.0)]
+    assert [record.data.score for record in Alerts().run(log)] == [0.9, 0.9]
 
 
 def test_after_a_crash_between_publishing_and_writing_records_are_published_again_with_the_same_ids():
