@@ -111,6 +111,13 @@ def test_a_verdict_replaces_the_error_of_its_version_but_not_the_reverse(shard, 
     assert counts(shard) == (1, 1, 0, 0, 0)
 
 
+def test_an_error_that_two_versions_replace_is_subtracted_once(shard, log):
+    shard.apply(log.inference(PII))
+    for version, label in (("1", "error"), ("2", "ok"), ("1", "ok")):
+        shard.apply(log.verdicts(verdict(PII, "pii", version=version, label=label)))
+    assert counts(shard) == (1, 1, 0, 0, 0)
+
+
 def test_coverage_is_split_by_detector_tenant_and_model(shard, log):
     other = end("r2", 11.0, tenant="beta", model="n", owed=("pii",))
     shard.apply(log.inference(EVENT, other) + log.verdicts(verdict(EVENT, "pii"), verdict(other, "pii", label="error")))
