@@ -24,7 +24,7 @@ class Candidate(msgspec.Struct, kw_only=True):
 
     `author` is the API key of the request, `reviewers` are the API keys whose reviews support this row, and `reviewer` is the key
     that the row counts for. `spans` are the positions of personal data in the raw texts: in the messages of the prompt, then in the
-    answer. `personal` states whether verdicts of the log found personal data.
+    answer. `at` is the time of the newest of these reviews. `personal` states whether verdicts of the log found personal data.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Candidate(msgspec.Struct, kw_only=True):
     wanted: bool
     spans: tuple[tuple[Span, ...], ...]
     embedding: bytes | None
+    at: float = 0.0
     reviewer: str = ""
     cluster: int = -1
     language: str = ""
@@ -81,11 +82,6 @@ class Candidate(msgspec.Struct, kw_only=True):
     def text(self) -> str:
         """Prompt and answer; equal texts are duplicates if their labels are equal too."""
         return f"{'' if self.wanted else 'unwanted '}{self.prompt_text}\n{self.answer}"
-
-    @property
-    def compared(self) -> str:
-        """The text without the operator's messages; rows with similar texts are near duplicates."""
-        return f"{'' if self.wanted else 'unwanted '}{self.asked}\n{self.answer}"
 
     def change_texts(self, change: Callable[[str, tuple[Span, ...]], str]) -> None:
         """Replace each text by `change(text, spans)`; the spans do not fit the new texts and are removed."""
@@ -218,6 +214,7 @@ def _candidate(exchange: Exchange, source: Source, wanted: bool, judgments: tupl
         wanted=wanted,
         spans=tuple(spans),
         embedding=exchange.embedding,
+        at=max(one.at for one in judgments),
     )
 
 

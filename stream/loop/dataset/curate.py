@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -102,8 +102,8 @@ class _Curation:
         old_authors: Mapping[str, str],
     ) -> Curated:
         found, self._outcomes = candidates_of(exchanges, self._settings, self._kind)
-        # In the order of a hash, which clients cannot choose.
-        self._left = sorted(found, key=lambda one: (one.rank, _hash(one.id)))
+        # Newest reviews first: an older answer can be outdated. Then in the order of a hash, which clients cannot choose.
+        self._left = sorted(found, key=lambda one: (one.rank, -one.at, _hash(one.id)))
         self._all = list(self._left)
         if held_out:  # before placeholders replace words of the prompts
             self._held_out(held_out, "held_out")
@@ -113,6 +113,7 @@ class _Curation:
         self._held_out(held_out, "held_out")
         self._bound_answers()
         self._bound_principals()
+        self._older_corrections()
         self._scan()
         self._cluster()
         held, train = self._split()
@@ -160,20 +161,25 @@ class _Curation:
         self._keep("language", lambda one: not languages or one.language in languages)
 
     def _duplicates(self) -> None:
-        self._exact_duplicates()
-        numbers = leaders([one.compared for one in self._left], self._settings.near_duplicate)
-        first = {one.id: number == row for row, (one, number) in enumerate(zip(self._left, numbers, strict=True))}
-        self._keep("near_duplicate", lambda one: first[one.id])
+        self._keep_first("duplicate", [one.text for one in self._left])
+        # Each by itself, because a long text hides a short one: a question about a document, or its answer.
+        parts = zip(*((one.asked, one.question, one.answer) for one in self._left), strict=True)
+        numbers = zip(*(leaders(texts, self._settings.near_duplicate) for texts in parts), strict=True)
+        self._keep_first("near_duplicate", zip(numbers, [one.wanted for one in self._left], strict=True))
 
-    def _exact_duplicates(self) -> None:
-        seen: set[str] = set()
+    def _older_corrections(self) -> None:
+        """Keep the newest correction of each prompt; after the bounds, so that the newer ones of one key replace few rows."""
+        corrections = [one for one in self._left if one.source == "correction"]
+        newest = {one.prompt: one.id for one in sorted(corrections, key=lambda one: (one.at, _hash(one.id)))}
+        self._keep("older_correction", lambda one: one.source != "correction" or newest[one.prompt] == one.id)
 
-        def is_new(one: Candidate) -> bool:
-            new = one.text not in seen
-            seen.add(one.text)
-            return new
-
-        self._keep("duplicate", is_new)
+    def _keep_first(self, reason: str, keys: Iterable[Hashable]) -> None:
+        """Keep the first of the rows with equal keys; `keys` has the key of each row."""
+        first: dict[Hashable, str] = {}
+        for one, key in zip(self._left, keys, strict=True):
+            first.setdefault(key, one.id)
+        chosen = set(first.values())
+        self._keep(reason, lambda one: one.id in chosen)
 
     def _held_out(self, prompts: Iterable[str], reason: str) -> None:
         index = self._index(prompts)

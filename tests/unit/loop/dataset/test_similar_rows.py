@@ -20,6 +20,55 @@ def test_exact_and_near_duplicates_are_left_out_and_a_correction_is_kept_before_
     assert found.dropped == {"duplicate": 1, "near_duplicate": 1}
 
 
+@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("answer", ["The office opens at {}.", f"{words('opening hours', 40)} {{}}"])
+def test_the_newest_of_several_corrections_of_one_prompt_is_kept(number, answer):
+    prompt = "Please tell me when the office opens on monday morning and where I can park"
+    events = []
+    for at, hour in enumerate((9, 8, 9, 10)):
+        name = f"q{number}{at}"
+        events += [*exchange(name, prompt=prompt, at=at), correction(name, answer.format(hour), at=100.0 + at)]
+    found = rows_of(events)
+    assert [row.completion for row in found.train] == [answer.format(10)]
+    assert sum(found.dropped.values()) == 3
+
+
+def test_a_newer_correction_replaces_no_answer_to_another_prompt_and_no_approved_answer():
+    rules = [(Message.of_text("system", rule), Message.of_text("user", "When?")) for rule in ("a rule", "another rule")]
+    events = [*exchange("a", messages=rules[0]), correction("a", "At 8."), *exchange("b", messages=rules[1])]
+    events += [correction("b", "At 9.", at=20.0), *exchange("c", messages=rules[0], answer="At eight."), approval("c")]
+    assert {row.id for row in rows_of(events).train} == {"a", "b", "c"}
+
+
+def test_newer_corrections_of_one_key_beyond_its_bound_replace_no_rows():
+    events = []
+    for number in range(20):
+        prompt = words(f"prompt {number}")
+        events += [
+            *exchange(f"q{number}", prompt=prompt, author=f"a{number}"),
+            correction(f"q{number}", words(number), by=f"r{number % 4}"),
+        ]
+        events += [
+            *exchange(f"x{number}", prompt=prompt, author=f"b{number}"),
+            correction(f"x{number}", words(f"x{number}"), by="x", at=50.0),
+        ]
+    found = rows_of(events, loose(max_per_principal=5, max_per_answer=100))
+    assert len(found.train) == 20
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_different_questions_about_one_long_text_are_no_near_duplicates(apart):
+    text, events = words("handbook", 120), []
+    questions = {"Who is the director?": "Ada.", "When is the office closed?": "On Sundays.", "How many rooms?": "42."}
+    for number, (question, answer) in enumerate(questions.items()):
+        messages = [Message.of_text("user", part) for part in ([text, question] if apart else [f"{text} {question}"])]
+        events += [
+            *exchange(f"q{number}", messages=tuple(messages)),
+            correction(f"q{number}", "Yes." if apart else answer),
+        ]
+    assert len(rows_of(events).train) == 3
+
+
 def test_texts_that_resemble_the_task_set_are_left_out():
     text = words("a task", 40)
     events = [*exchange("a", prompt=f"{text} now"), approval("a"), *exchange("b"), approval("b")]
