@@ -111,21 +111,6 @@ def test_a_held_key_reviews_only_one_alert(look):
     assert len(reviews) == 1
 
 
-def test_the_keys_work_after_a_click_on_the_check_box(look):
-    page = look.go("/live", ".row")
-    page.get_by_label("flagged only").click()
-    page.keyboard.press("g")
-    page.keyboard.press("a")
-    page.wait_for_selector("h1:has-text('Alerts')")
-
-
-def test_esc_returns_from_a_conversation_to_its_request(look):
-    page = look.go("/conversations/r1", ".empty")
-    page.keyboard.press("Escape")
-    page.wait_for_selector(".pane table")
-    assert page.url.endswith("/requests/r1")
-
-
 def test_replies_that_take_longer_than_the_time_between_two_polls_are_shown(look):
     page = look.page
     held = hold(page, "**/api/coverage")

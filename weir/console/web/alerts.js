@@ -166,8 +166,13 @@ export class AlertsView extends Component {
 
   render({ id, go, stack, view }, { alerts, next, error, failure, chosen, typed }) {
     const filter = this._filter();
+    const choose = ({ target }, name) => {
+      this._set({ [name]: target.value });
+      if (this._pointed) target.blur(); // after a choice by the pointer, the next key is a shortcut, not another choice
+      this._pointed = false;
+    };
     const named = (name, label, options) => html`<label class="pick"><span class="sr">${label}</span>
-      <select value=${filter[name]} onChange=${(event) => this._set({ [name]: event.target.value })}>
+      <select value=${filter[name]} onPointerDown=${() => (this._pointed = true)} onChange=${(event) => choose(event, name)}>
         <option value="">any ${label}</option>${options.map((one) => html`<option value=${one} selected=${filter[name] === one}>${one}</option>`)}
       </select></label>`;
     return html`<section class=${`split ${id ? "open" : ""}`}>

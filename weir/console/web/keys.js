@@ -1,5 +1,7 @@
 // Keyboard shortcuts; the help shows the same table.
 
+import { List } from "./list.js";
+
 export const KEYS = [
   ["g l, g a, g d, g c, g t", "Live, Alerts, Drift, Coverage, Retraining"],
   ["g m, g r, g w, g e, g s", "Models, Review, Answers, Detectors, Silences"],
@@ -36,7 +38,9 @@ export function listen({ go, actions }) {
     if (event.key === "g") return void (prefixAt = performance.now());
     // Enter on a focused button or link activates that.
     if (event.key === "Enter" && event.target.closest?.("a, button, summary")) return;
-    const key = { ArrowDown: "j", ArrowUp: "k" }[event.key] ?? event.key;
+    const arrow = { ArrowDown: "j", ArrowUp: "k" }[event.key];
+    if (arrow && !List.current) return; // the browser scrolls the view
+    const key = arrow ?? event.key;
     // A held key repeats: it may move through a list, but not review one alert after another.
     if (event.repeat && key !== "j" && key !== "k") return;
     const action = actions[key];

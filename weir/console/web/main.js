@@ -112,7 +112,7 @@ class App extends Component {
   }
 
   _escape = (event) => {
-    if (event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement) return void event.target.blur();
+    if (event.target.matches?.("input, textarea, select")) return void event.target.blur();
     if (this.state.help) return void this.setState({ help: false });
     const { view, id } = this.state;
     if (!id || document.querySelector("dialog[open]")) return;
