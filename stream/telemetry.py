@@ -26,6 +26,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 _EXPORT_SECONDS = 60
 #: Limit on sending the last spans: with the shipper's own limit (8 s), within supervisord's 10 s from SIGTERM to SIGKILL.
 _SHUTDOWN_SECONDS = 2.0
+#: A connection of the metrics port that neither sends nor reads for this time is closed: each one has a thread and a file descriptor.
+_IDLE_SECONDS = 10
 #: A larger ``tracestate`` is dropped; W3C Trace Context asks for at least 512 characters to be propagated.
 MAX_TRACESTATE_BYTES = 512
 #: The subject in a process's health of an event loop that does not run. Only a restart helps.
@@ -148,7 +150,12 @@ class MetricsServer:
         host: str = "127.0.0.1",
         pages: Pages | None = None,
     ) -> None:
-        parts = {"registry": registry, "health": staticmethod(health or dict), "pages": staticmethod(pages or _no_page)}
+        parts = {
+            "timeout": _IDLE_SECONDS,
+            "registry": registry,
+            "health": staticmethod(health or dict),
+            "pages": staticmethod(pages or _no_page),
+        }
         self._server = ThreadingHTTPServer((host, port), type("Handler", (_Handler,), parts))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)

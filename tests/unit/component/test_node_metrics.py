@@ -99,3 +99,9 @@ def test_a_scraper_that_disconnects_causes_no_traceback(capfd):
             if "process_request_thread" in thread.name:
                 thread.join(10)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_connection_that_sends_nothing_is_closed(monkeypatch):
+    monkeypatch.setattr("stream.telemetry._IDLE_SECONDS", 0.01)
+    with served("serve") as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as silent:
+        assert silent.recv(1) == b""
