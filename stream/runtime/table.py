@@ -97,7 +97,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         await super().on_recovery_completed(active_tps, standby_tps)
         stale, self._stale = self._stale, {}
         for key, partition in stale.items():
-            if key in self.data and any(tp.partition == partition for tp in active_tps):
+            if key in self.data:  # else Faust dropped the key, because its partition belongs to another worker
                 _log.warning(
                     "table %s, partition %d: the changelog ends with an older state; writing the newer state again",
                     self.name,
