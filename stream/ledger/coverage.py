@@ -165,7 +165,7 @@ class HourCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def coverage_hours(shards: list[sqlite3.Connection]) -> list[HourCount]:
-    """Return the counts of the newest 72 hours with expected verdicts, oldest first."""
+    """Return the counts of each hour up to the newest with expected verdicts, oldest first, at most 72."""
     completed = "SELECT hour, sum(owed), sum(settled), sum(errors), 0 FROM pairs GROUP BY 1"
     missing = (
         f"SELECT CAST(u.time / {_HOUR_SECONDS} AS INTEGER), 0, 0, 0, count(*) FROM unsettled u"  # noqa: S608 - constants
@@ -175,7 +175,9 @@ def coverage_hours(shards: list[sqlite3.Connection]) -> list[HourCount]:
     for database in shards:
         for hour, *counts in database.execute(f"{completed} UNION ALL {missing}"):
             hours[hour] = [a + b for a, b in zip(hours.get(hour, [0] * 4), counts, strict=True)]
+    newest = max(hours, default=0)
     return [
         HourCount(time=float(hour * _HOUR_SECONDS), owed=owed, settled=settled, errors=errors, missing=absent)
-        for hour, (owed, settled, errors, absent) in sorted(hours.items())[-_HOURS:]
+        for hour in range(max(min(hours, default=1), newest - _HOURS + 1), newest + 1)
+        for owed, settled, errors, absent in [hours.get(hour, [0] * 4)]
     ]

@@ -4,8 +4,8 @@ import re
 import time
 
 from support import alert_records
-from support.console_ledger import NAMES, changed
-from support.console_page import hide
+from support.console_ledger import NAMES, LedgerMaker, changed
+from support.console_page import Look, hide, served_console
 from support.events import event_of
 from support.ledger_log import aborted, end, gap, request
 
@@ -133,6 +133,19 @@ def test_an_end_has_the_finding_of_the_guard(look, maker):
     assert guard.inner_text() == "stopped the answer: pii at token 12, 3 tokens sent"
     look.go("/requests/seen", ".facts")
     assert guard.inner_text() == "found pii at token 12, 3 tokens sent"
+
+
+def test_the_hours_of_coverage_have_days_and_the_times_of_a_zone_with_half_hours(browser, tmp_path):
+    maker = LedgerMaker(tmp_path / "ledger")
+    for hours in (0, 30):
+        maker.side(f"r{hours}", "input", 1_764_547_200.0 + hours * 3600)  # 2025-12-01 00:00 UTC
+    maker.beat(time.time())
+    with served_console(tmp_path) as served, Look(browser, served, zone="Asia/Kolkata") as look:
+        bars = look.go("/coverage", ".hour").locator(".hour")
+        labels = [label for label in bars.all_inner_texts() if label]
+        assert labels == ["06:30", "09:30", "12:30", "15:30", "18:30", "21:30", "Dec 2", "03:30", "06:30", "09:30"]
+        assert bars.last.get_attribute("title").startswith("Dec 2, 2025 11:30:00 GMT+5:30: 3 expected")
+    maker.close()
 
 
 def test_a_page_without_data_shows_no_zeros_and_not_that_there_is_no_request(look):

@@ -129,7 +129,7 @@ class LedgerPages(LedgerReader):
         return self._files.query(lambda decisions, _: model_versions(decisions, limit), [])
 
     def hours(self) -> list[HourCount]:
-        """Return the counts of the newest 72 hours with expected verdicts, oldest first."""
+        """Return the result of :func:`stream.ledger.coverage.coverage_hours`."""
         return self._files.query(lambda _, shards: coverage_hours(shards), [])
 
     def live_update(self, *, seq: int, now: float, log_time: float, limit: int) -> LiveUpdate | None:

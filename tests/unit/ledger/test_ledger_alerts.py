@@ -92,6 +92,18 @@ def test_missing_verdicts_of_all_partitions_are_one_alert_with_the_oldest_reques
     assert (hour.owed, hour.missing) == (7, 5)
 
 
+def test_hours_without_events_between_others_have_zeros_and_the_newest_72_hours_are_kept():
+    log = Log()
+    with MemoryLedger(partitions=2) as ledger:
+        shards = [shard.database for shard in ledger.store.shards.values()]
+        assert coverage_hours(shards) == []
+        for partition, hour in ((0, 1), (1, 4)):
+            ledger.apply(log.inference(request(f"r{hour}", hour * 3600.0, owed=("pii",)), partition=partition))
+        assert [(one.time / 3600, one.owed) for one in coverage_hours(shards)] == [(1, 1), (2, 0), (3, 0), (4, 1)]
+        ledger.apply(log.inference(request("r73", 73 * 3600.0, owed=("pii",))))
+        assert [one.time / 3600 for one in coverage_hours(shards)] == list(range(2, 74))
+
+
 def test_lag_fires_above_its_bound_is_published_again_when_it_doubles_and_resolves_at_half():
     assert decided(lag_seconds=60.0) == []
     (fired,) = decided(lag_seconds=61.0, lag_identity="0/s1@39.0")

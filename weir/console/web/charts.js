@@ -22,8 +22,8 @@ export function Spark({ values, label, kind = "" }) {
 const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 /** A time on the axis, with seconds if its steps are shorter than a minute. */
-const axisTime = (seconds, step) => (step < 60 ? clock(seconds) : HOUR.format(seconds * 1000));
-const day = (seconds) => DAY.format(seconds * 1000);
+export const axisTime = (seconds, step) => (step < 60 ? clock(seconds) : HOUR.format(seconds * 1000));
+export const day = (seconds) => DAY.format(seconds * 1000);
 
 /** Powers of ten in a range. */
 function decades(low, high) {

@@ -1,10 +1,13 @@
 // Coverage: completed and missing verdicts, in total, by hour, detector, tenant and model.
 
 import { get } from "./api.js";
-import { Empty, ErrorBox, exact, html, iso, Loader, percent, Status } from "./ui.js";
+import { axisTime, day } from "./charts.js";
+import { dateTime, Empty, ErrorBox, exact, html, Loader, percent, Status, zone } from "./ui.js";
 
 const SPLITS = [["by_detector", "detector"], ["by_tenant", "tenant"], ["by_model", "model"]];
 const SHOWN = 50;
+/** Up to this number of hours, each has a label; of more hours, each third. */
+const LABELLED = 24;
 
 export class CoverageView extends Loader {
   poll = 5_000;
@@ -38,12 +41,19 @@ export class CoverageView extends Loader {
 
 const tile = (label, value, note = "", kind = "") => html`<div class="tile"><span class="label">${label}</span><b class=${kind}>${value}</b><span class="parts">${note}</span></div>`;
 
+/** The label of an hour: its time, or the day at midnight. */
+function hourLabel({ time }, at, hours) {
+  const hour = new Date(time * 1000).getHours();
+  if (hours.length > LABELLED && hour % 3) return "";
+  return at && day(time) !== day(hours[at - 1].time) ? day(time) : axisTime(time, 3600);
+}
+
 function Hours({ hours }) {
   const most = Math.max(...hours.map((one) => one.owed), 1);
-  return html`<div class="hours" role="img" aria-label=${`Expected and missing verdicts in each of ${hours.length} hours`}>
-    ${hours.map((one) => html`<div class="hour" title=${`${iso(one.time)}: ${one.owed} expected, ${one.settled} completed, ${one.errors} errors, ${one.missing} missing`}>
+  return html`<div class="hours" role="img" tabindex="0" aria-label=${`Expected and missing verdicts in each of ${hours.length} hours`}>
+    ${hours.map((one, at) => html`<div class="hour" title=${`${dateTime(one.time)} ${zone(one.time)}: ${one.owed} expected, ${one.settled} completed, ${one.errors} errors, ${one.missing} missing`}>
       <i class="owed" style=${{ height: `${(one.owed / most) * 100}%` }}><i class="missing" style=${{ height: `${(one.missing / (one.owed || 1)) * 100}%` }}></i></i>
-      <span>${new Date(one.time * 1000).getHours()}</span>
+      <span>${hourLabel(one, at, hours)}</span>
     </div>`)}
   </div>`;
 }
