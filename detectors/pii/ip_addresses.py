@@ -13,7 +13,7 @@ _UNICAST = ipaddress.IPv6Network("2000::/3")
 _LOCAL = re.compile(r"(?i)(?:fe[89ab][0-9a-f]|f[cd][0-9a-f]{2}):")
 #: Versions have small numbers: without a word such as "ip" nearby, four numbers below this may be a version.
 _SMALL = 64
-_LONGER_BEFORE = re.compile(r"(?:[^\W\d]|\.|(?<!\.\d)(?<!\.\d\d)(?<!\.\d\d\d)-|[=<>~!]= ?|[~^]|[^\W\d][\w.\-]*/|\d)$")
+_LONGER_BEFORE = re.compile(r"(?:[^\W\d]|\.|(?<!\.\d)(?<!\.\d\d)(?<!\.\d\d\d)-|[=<>~!]= ?|[~^]|[^\W\d][\w.\-]*/|\d)\Z")
 _LONGER_AFTER = re.compile(r"\.\w|-(?!\d{1,3}\.\d)\w|[~+_]")
 _WORDS = re.compile(rf"(?<![^\W_])(?:(?P<ip>{'|'.join(RULES.ip_words)})|{'|'.join(RULES.version_words)})(?![^\W_])")
 

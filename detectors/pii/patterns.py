@@ -36,8 +36,8 @@ _WORD = re.compile(r"(?<![^\W_])[^\W\d_]+(?![^\W_])")
 _DIGIT = re.compile(r"\d")
 #: Next to these expressions, a number of at least 7 digits is a part of a decimal number, or of groups of four digits.
 LONG = 7
-_DECIMAL_BEFORE, _DECIMAL_AFTER = re.compile(r"\d\.$"), re.compile(r"\.\d")
-_GROUP_BEFORE, _GROUP_AFTER = re.compile(r"(?:^|\s)\d{4} $"), re.compile(r" \d{4}(?![\d/])")
+_DECIMAL_BEFORE, _DECIMAL_AFTER = re.compile(r"\d\.\Z"), re.compile(r"\.\d")
+_GROUP_BEFORE, _GROUP_AFTER = re.compile(r"(?:^|\s)\d{4} \Z"), re.compile(r" \d{4}(?![\d/])")
 #: Cards are printed without separators, in fours, or (15 digits) as 4-6-5.
 _CARD = re.compile(r"\d+|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5}")
 _LONG_NUMBER = re.compile(r"(?<![\d.\-])\d{15,16}(?!\d|[.\-]\d)")

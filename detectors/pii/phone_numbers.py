@@ -46,9 +46,9 @@ _OTHER_FORM = re.compile(
 _NOT_DIGIT = re.compile(r"\D+")
 _EXTENDED = re.compile(_EXTENSION + "$")
 _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+$")
-_GLUED_BEFORE = re.compile(r"(?:[\w@#%$€£¥<\\\-\u2013]|\d[.:/'\u2019])$")
+_GLUED_BEFORE = re.compile(r"(?:[\w@#%$€£¥<\\\-\u2013]|\d[.:/'\u2019])\Z")
 #: A word of letters and digits before groups of digits, as in an IBAN ("GB82 1234 5678"): the groups belong to it.
-_CODE_BEFORE = re.compile(r"(?<!\w)[^\W\d_]+\d+ $")
+_CODE_BEFORE = re.compile(r"(?<!\w)[^\W\d_]+\d+ \Z")
 _GLUED_AFTER = re.compile(
     rf"\w| [0-9a-f]{{2}}\b|[%°€£¥$@]|[.:/'\u2019]\d|[\-\u2013]\w| ?=| ?(?:{'|'.join(_RULES.units)})\b"
 )

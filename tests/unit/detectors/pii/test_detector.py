@@ -32,7 +32,7 @@ def test_direct_identifiers_are_found_and_flagged(patterns, text, kind, found):
     assert (score.flagged, score.label) == (True, "pii")
 
 
-@pytest.mark.parametrize(("text", "kind", "found"), TEXTS["beside_numbers"])
+@pytest.mark.parametrize(("text", "kind", "found"), [*TEXTS["beside_numbers"], *TEXTS["at_line_begin"]])
 def test_identifiers_beside_other_numbers_are_flagged(patterns, text, kind, found):
     assert (kind, found) in _spans(patterns, text)
     assert patterns.score_many([text])[0].flagged
