@@ -58,6 +58,11 @@ STREET_SCORE = 0.6
 URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,}"
 
 
+def _readable(text: str) -> str:
+    """Return a copy of the same length without the escapes of JSON: the "n" of an escaped line break is no part of the next word."""
+    return text.replace("\\n", " \n").replace("\\r", " \r").replace("\\t", " \t") if "\\" in text else text
+
+
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
     """The spans of one text, and the offset at which the search ended."""
 
@@ -157,6 +162,7 @@ class PatternScanner:
 
     def scan(self, text: str) -> Scan:
         """Return the spans of all types in a text."""
+        text = _readable(text)
         view = _Text(text)
         spans: list[Span] = []
         reached = len(text)

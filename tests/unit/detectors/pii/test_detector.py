@@ -1,5 +1,6 @@
 """Personal data that is reported or flagged, and near misses; the texts are in texts.toml."""
 
+import json
 import time
 import tomllib
 from pathlib import Path
@@ -36,6 +37,24 @@ def test_direct_identifiers_are_found_and_flagged(patterns, text, kind, found):
 def test_identifiers_beside_other_numbers_are_flagged(patterns, text, kind, found):
     assert (kind, found) in _spans(patterns, text)
     assert patterns.score_many([text])[0].flagged
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\t"])
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("CREDIT_CARD", "4111 1111 1111 1111"),
+        ("IBAN_CODE", "DE89 3704 0044 0532 0130 00"),
+        ("IP_ADDRESS", "91.198.174.192"),
+        ("PHONE_NUMBER", "+49 30 12345678"),
+        ("EMAIL_ADDRESS", "nora@example.com"),
+    ],
+)
+def test_identifiers_after_an_escaped_line_break_or_tab_of_json_are_flagged(patterns, separator, kind, found):
+    text = json.dumps({"body": f"Customer data{separator}{found}"})
+    for escaped in (text, json.dumps(text)):
+        assert _spans(patterns, escaped) == [(kind, found)]
+        assert patterns.score_many([escaped])[0].flagged
 
 
 @pytest.mark.parametrize("text", TEXTS["near_misses"])
