@@ -41,6 +41,9 @@ _GROUP_BEFORE, _GROUP_AFTER = re.compile(r"(?:^|\s)\d{4} \Z"), re.compile(r" \d{
 #: Cards are printed without separators, in fours, or (15 digits) as 4-6-5.
 _CARD = re.compile(r"\d+|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5}")
 _LONG_NUMBER = re.compile(r"(?<![\d.\-])\d{15,16}(?!\d|[.\-]\d)")
+_SEPARATOR = re.compile("[ -]")
+#: Characters of the shortest IBAN (Norway).
+SHORTEST_IBAN = 15
 #: Score of a card number in a text in which most numbers of this length are not cards.
 AMONG_OTHERS = 0.5
 #: Digits are not counted in texts with more characters.
@@ -190,6 +193,8 @@ class PatternScanner:
 
     def _judge(self, rule: _Rule, view: _Text, match: Any) -> Span | None:
         start, end = view.characters(match.start(), match.end())
+        if rule.kind == "IBAN_CODE":
+            end = _iban_end(rule, view.text, start, end)
         near = view.near(start, end, rule.context)
         score = self._score(rule, view, start, end, near=near)
         if score <= 0.0:
@@ -269,6 +274,12 @@ def _validated(rule: _Rule, found: str) -> float:
     if valid is False or invalid:
         return 0.0
     return 1.0 if valid else rule.score
+
+
+def _iban_end(rule: _Rule, text: str, start: int, end: int) -> int:
+    """Return the end of the valid IBAN in a candidate, or ``end``: the expression also matches short words after an IBAN."""
+    ends = (end, *(match.start() for match in reversed(list(_SEPARATOR.finditer(text, start + SHORTEST_IBAN, end)))))
+    return next((last for last in ends if _validated(rule, text[start:last]) > 0.0), end)
 
 
 def _is_card(found: str, *, near: bool) -> bool:
