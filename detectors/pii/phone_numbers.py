@@ -49,6 +49,8 @@ _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+$")
 _GLUED_BEFORE = re.compile(r"(?:[\w@#%$€£¥<\\\-\u2013]|\d[.:/'\u2019])\Z")
 #: A word of letters and digits before groups of digits, as in an IBAN ("GB82 1234 5678"): the groups belong to it.
 _CODE_BEFORE = re.compile(r"(?<!\w)[^\W\d_]+\d+ \Z")
+#: A US postal code (ZIP+4) that begins with 0 after its state: its form is that of a number with a trunk prefix.
+_POSTAL_CODE = re.compile(r"\b(?:AE|CT|MA|ME|NH|NJ|PR|RI|VI|VT)[\s,*#/]{1,12}\d{5}-\d{4}\Z")
 _GLUED_AFTER = re.compile(
     rf"\w| [0-9a-f]{{2}}\b|[%°€£¥$@]|[.:/'\u2019]\d|[\-\u2013]\w| ?=| ?(?:{'|'.join(_RULES.units)})\b"
 )
@@ -104,6 +106,8 @@ def _candidate(text: str, lower: str, start: int, end: int) -> _Candidate | None
     before, after = lower[max(0, start - BEFORE) : start], lower[end : end + AFTER].partition("\n")[0]
     labelled = _LABEL_BEFORE.search(before) is not None or _LABEL_AFTER.match(after) is not None
     if not labelled and (found.isdigit() or _is_amount(found) or _is_piece(found, before, after)):
+        return None
+    if not labelled and _POSTAL_CODE.search(text, max(0, start - BEFORE), end):
         return None
     line = before.rpartition("\n")[2]
     near = labelled or (not _is_row(found) and _NEAR.search(f"{line} {after}") is not None)
