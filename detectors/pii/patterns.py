@@ -225,7 +225,9 @@ class PatternScanner:
             and (_is_piece(view.text, start, end, named=named) or is_other_number(view.lower, start))
         ):
             return 0.0
-        if rule.kind == "CREDIT_CARD" and not _is_card(found, near=near):
+        if (rule.kind == "CREDIT_CARD" and not _is_card(found, near=near)) or (
+            rule.kind == "MAC_ADDRESS" and view.text.endswith(".", 0, start)  # a row of a collation table
+        ):
             return 0.0
         score = _validated(rule, found) if rule.kind != "PL_PESEL" else float(_pesel(found))
         if rule.kind == "CREDIT_CARD" and not near and found.isdigit() and len(found) not in view.card_majorities:
