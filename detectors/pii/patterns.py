@@ -48,8 +48,9 @@ SHORTEST_IBAN = 15
 AMONG_OTHERS = 0.5
 #: Digits are not counted in texts with more characters.
 MOST_DIGITS = 20_000
-#: For each type, a character that every match contains.
-MARKS = {"EMAIL_ADDRESS": "@"}
+#: The at sign, also as URLs, HTML and JSON write it: every e-mail address contains one.
+_AT = re.compile(r"@|%40|&#(?:64|[xX]40);|\\u0040")
+_OTHER_DIGIT = re.compile(r"[^\D0-9]")
 #: The beginning of the address of a repository, such as "git@example.org:group/name.git".
 _REPOSITORY = re.compile(r"(?:^|[=/])git@")
 #: Maximum number of candidates of one pattern that are validated: validators are slow, and a hostile text has many candidates.
@@ -62,8 +63,13 @@ URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,}"
 
 
 def _readable(text: str) -> str:
-    """Return a copy of the same length without the escapes of JSON: the "n" of an escaped line break is no part of the next word."""
-    return text.replace("\\n", " \n").replace("\\r", " \r").replace("\\t", " \t") if "\\" in text else text
+    """Return a copy of the same length that the expressions can read: without the escapes of JSON, and with ASCII digits.
+
+    The "n" of an escaped line break is no part of the next word. Digits are those of all scripts.
+    """
+    if "\\" in text:
+        text = text.replace("\\n", " \n").replace("\\r", " \r").replace("\\t", " \t")
+    return text if text.isascii() else _OTHER_DIGIT.sub(lambda digit: str(int(digit[0])), text)
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +177,9 @@ class PatternScanner:
         reached = len(text)
         digits = len(_DIGIT.findall(text, 0, MOST_DIGITS)) if len(text) <= MOST_DIGITS else 99
         for rule in self._rules:
-            if digits < RULES.fewest_digits.get(rule.kind, 0) or (rule.kind in MARKS and MARKS[rule.kind] not in text):
+            if digits < RULES.fewest_digits.get(rule.kind, 0) or (
+                rule.kind == "EMAIL_ADDRESS" and not _AT.search(text)
+            ):
                 continue
             matches = list(islice(rule.pattern.finditer(view.data), JUDGED + 1))
             if len(matches) > JUDGED:
@@ -214,7 +222,7 @@ class PatternScanner:
         if rule.kind == "EMAIL_ADDRESS":  # Presidio's own check would download the suffix list
             if _REPOSITORY.search(found) and view.text[end : end + 1] in {":", "/"}:
                 return 0.0
-            return 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
+            return 1.0 if self._domains(_AT.split(found)[-1]).suffix else 0.0
         if rule.kind == "IP_ADDRESS":
             return ip_score(view.text, view.lower, start, end)
         named = near and rule.kind not in RULES.needs_context

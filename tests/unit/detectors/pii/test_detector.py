@@ -26,7 +26,7 @@ def _spans(detector, text):
     return [(span.type, text[span.start : span.end]) for span in detector.score_many([text])[0].spans]
 
 
-@pytest.mark.parametrize(("text", "kind", "found"), TEXTS["identifiers"])
+@pytest.mark.parametrize(("text", "kind", "found"), [*TEXTS["identifiers"], *TEXTS["other_signs"]])
 def test_direct_identifiers_are_found_and_flagged(patterns, text, kind, found):
     score = patterns.score_many([text])[0]
     assert _spans(patterns, text) == [(kind, found)]
@@ -114,6 +114,9 @@ HOSTILE = {
     "numbers": "123456789 " * 6_500,
     "phones": "212-555-0187 " * 5_000,
     "ats": "a@" * 32_768,
+    "encoded ats": "a%40" * 16_384,
+    "backslashes": "\\" * 65_536,
+    "digits of other scripts": "٤١١١ " * 13_000,
     "colons": "::1 " * 16_384,
     "hex": "ab:" * 21_000,
     "one word": "a" * 65_536,
