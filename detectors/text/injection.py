@@ -57,7 +57,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
-    revision: ClassVar[int] = 14
+    revision: ClassVar[int] = 15
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "
@@ -67,7 +67,8 @@ class InjectionDetector(EncoderDetector):
     reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
     threshold: ClassVar[float] = 0.82
-    limits: ClassVar[tuple[float, float]] = (0.06, 0.995)
+    # The linear model never decides alone that a text is an attack: it is certain of hex dumps and tables of decimals.
+    limits: ClassVar[tuple[float, float]] = (0.06, 1.0)
     blend: ClassVar[float] = 0.1
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
     reads_rules: ClassVar[bool] = True

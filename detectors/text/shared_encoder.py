@@ -33,6 +33,9 @@ SECRET = 8
 HIGHEST = [TASKS.index("injection"), SECRET]
 #: Largest factor by which harmless windows reduce the odds of a text.
 WEAKENED = 8.0
+#: Highest log-odds of the linear model in the average with the encoder's (probability .995). The sum of its n-grams has no bound: digits that are
+#: repeated for lines, such as a hex dump, reach 30, and a text of words rarely 5.
+MOST_LINEAR = 5.3
 #: Log-odds of a text without tokens.
 EMPTY_LOG_ODDS = -30.0
 _WORD = re.compile(r"\w+")
@@ -189,7 +192,8 @@ class EncoderDetector(TextDetector[EncoderConfig]):
     """Base class of the detectors that use the shared encoder; ``name`` is the task of a subclass.
 
     If the encoder scores a text, the result is a weighted average of the log-odds of the linear model and the encoder.
-    The average has fewer large errors than the encoder alone. ``blend`` is the weight of the linear model.
+    The average has fewer large errors than the encoder alone. ``blend`` is the weight of the linear model, whose log-odds count at most
+    `MOST_LINEAR`.
     """
 
     config_type: ClassVar[type[msgspec.Struct]] = EncoderConfig
@@ -237,7 +241,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
             return np.zeros(0), np.zeros(0, dtype=bool)
         odds = engine.linear_log_odds(texts)[:, TASKS.index(self.name)]
         low, high = self.config.limits or self.limits
-        probabilities = _probability(odds)
+        probabilities = _probability(np.minimum(odds, MOST_LINEAR))
         return odds, (probabilities >= low) & (probabilities < high)
 
     def slow(self, texts: Sequence[str]) -> list[bool]:
@@ -261,7 +265,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
             escalated, self.engine.encode_many([texts[i] for i in escalated], self.config.max_windows), strict=True
         ):
             weight = self.blend_of(texts[index])
-            odds[index] = weight * odds[index] + (1 - weight) * output.odds[task]
+            odds[index] = weight * min(odds[index], MOST_LINEAR) + (1 - weight) * output.odds[task]
             covered[index] = output.covered
         return odds, covered
 
