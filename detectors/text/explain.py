@@ -89,8 +89,8 @@ def answer(detector: TextDetector[Any], question: Question) -> Answer:
     """Return the log-odds for a question of `steps`; ``cheap`` has no effect if the detector has no linear model."""
     encoder = False
     if isinstance(detector, EncoderDetector):
-        odds, unsure = detector.screen(question.texts)
-        encoder = bool(unsure[:1].any())
+        odds, _ = detector.screen(question.texts)
+        encoder = any(detector.slow(question.texts[:1]))
         if question.cheap:
             return Answer(odds=tuple(map(float, odds)), encoder=encoder)
     scores = np.clip([score.score for score in detector.score_many(question.texts)], _LEAST, 1 - _LEAST)

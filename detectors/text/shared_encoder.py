@@ -159,10 +159,16 @@ def combine_windows(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     one window is positive, if all windows are equally probable. It is at most a factor `WEAKENED` below the highest. For injection
     and requests for a secret, the highest counts, because an attacker can lengthen a text.
     """
+    found = mean_odds(odds)
+    found[HIGHEST] = odds.max(axis=0)[HIGHEST]
+    return found
+
+
+def mean_odds(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log of the mean odds of the rows, at most a factor `WEAKENED` below the highest."""
     highest = odds.max(axis=0)
     mean = highest + np.log(np.exp(odds - highest).mean(axis=0))
     found: NDArray[np.float64] = np.maximum(mean, highest - math.log(WEAKENED))
-    found[HIGHEST] = highest[HIGHEST]
     return found
 
 
