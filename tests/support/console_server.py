@@ -70,7 +70,7 @@ async def running_console(bootstrap, home, **sections):
     settings = settings.model_copy(update={"home": home, "kafka": kafka})
     headers = {"authorization": f"Bearer {ensure_token(home)}"}
     async with (
-        running_ledger(home, kafka, health),
+        running_ledger(home, kafka, health, silence_seconds=3600),  # no source sends ticks later
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client,
     ):
         console = Console(settings, port, health).start()
