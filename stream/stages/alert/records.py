@@ -2,6 +2,7 @@
 
 from detectors.registry import alert_text
 from stream.runbook import runbook_line
+from stream.stages.alert.evidence import largest
 from stream.stages.alert.state import SLOT, Evidence, OpenAlert, StreamAlerts
 from stream.stages.alert.summary import summary
 from stream.wire import AlertRecord, Event, SentinelRecord, TraceParent
@@ -52,7 +53,7 @@ def alert_event(  # noqa: PLR0913 - the parts of a stream's state that a record 
         revision=alert.revision,
         windows=evidence.windows,
         events=evidence.events,
-        principals=evidence.principals,
+        principals=largest(evidence.principals),
         score=evidence.score,
         statistic=evidence.statistic,
         limit=evidence.limit,

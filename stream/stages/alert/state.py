@@ -27,7 +27,7 @@ HELD = 4096
 
 
 class Evidence(msgspec.Struct, kw_only=True):
-    """The evidence of an alert: references to at most 20 requests and 20 findings, and at most 32 principals.
+    """The evidence of an alert: references to at most 20 requests and 20 findings, and the counts of at most 256 principals.
 
     `windows` counts distinct windows with findings; `recent_windows` contains the newest of these windows. `requests`,
     `findings` and `traces` contain the first ten and the latest ten ids; the first finding caused the alert. `details`

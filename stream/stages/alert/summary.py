@@ -33,7 +33,7 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
     text = alert_text(name) or AlertText(subject=name, runbook="")
     # While the alert fires, the detector's newest estimate of the change can be later than the alert.
     since = clock(min(evidence.details.get("changed_at") or alert.opened_at, alert.opened_at), alert.at)
-    least = "at least " if len(evidence.principals) == PRINCIPALS else ""
+    least = "at least " if len(evidence.principals) >= PRINCIPALS else ""
     keys = f"{least}{count_text(len(evidence.principals), 'API key')}"
     texts = state.part if state.part in _TEXTS else state.side
     if evidence.feature:

@@ -134,8 +134,22 @@ def test_evidence_is_bounded_and_has_the_first_and_the_newest_requests():
     assert update.data.evidence_total == 100
     assert len(update.data.causation_ids) == 20
     assert len(update.data.principals) == 32
-    assert ", at least 32 API keys." in update.data.summary
+    assert ", at least 100 API keys." in update.data.summary
     assert update.data.windows == 2
+
+
+@pytest.mark.parametrize(("others", "shown"), [(32, 1000), (300, 1002)])
+def test_the_key_with_the_most_findings_is_named_although_its_findings_are_the_last(others, shown):
+    """With more than 256 keys, a count can be too high by 1/256 of all findings."""
+    alerts = Alerts()
+    names = [name for index in range(others) for name in [f"k{index}"] * 2] + ["mallory"] * 1000
+    log = [finding_of(f"r{number}", 100.0 + number / 100, "pii", principal=name) for number, name in enumerate(names)]
+    alerts.run(log)
+    (update,) = alerts.run([watch_tick(130.0)], len(log))
+    assert len(update.data.principals) == 32
+    assert next(iter(update.data.principals.items())) == ("mallory", shown)
+    counts = alerts.states[ACME].detectors["pii"].evidence.principals
+    assert (len(counts), sum(counts.values())) == (min(others + 1, 256), len(log))
 
 
 def test_an_alert_has_the_highest_score_of_its_findings():

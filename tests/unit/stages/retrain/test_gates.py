@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 from support import alert_records
-from support.alert_log import settings
-from support.signal_log import MODEL, trace_of
+from support.alert_log import Alerts, settings
+from support.signal_log import MODEL, finding_of, trace_of, watch_tick
 
 from stream.stages.retrain.machine import Retraining
 from stream.stages.retrain.records import pinned_versions
@@ -153,6 +153,21 @@ def test_alerts_caused_by_one_flooding_key_do_not_count_as_a_second_detector():
     assert (record.state, refused(record)) == ("suppressed", ["largest_share"])
     assert "has 1.00" in record.reason
     assert run.last(alert("pii", 130.0, events=30, principals={"k1": 10, "k2": 10, "k3": 10})).state == "requested"
+
+
+@pytest.mark.parametrize(
+    ("keys", "share"),
+    [
+        ([f"k{number % 32}" for number in range(64)] + ["k99"] * 1000, 1000 / 1064),
+        ([f"k{number % 300}" for number in range(900)] + ["k99"] * 880, 880 / 1780),
+    ],
+    ids=["one key has most findings", "many keys, and one has almost half of the findings"],
+)
+def test_the_share_of_a_key_is_from_all_findings_of_an_alert(keys, share):
+    findings = [finding_of(f"r{number}", 100.0, "toxicity", principal=name) for number, name in enumerate(keys)]
+    (*_, last) = Alerts().run([*findings, watch_tick(112.0)])
+    record = Run().last(last, alert("drift", 120.0, events=10_000, principals={"k1": 10, "k2": 10, "k3": 10}))
+    assert refused(record) == (["largest_share"] if share > 0.5 else [])
 
 
 def test_a_suppression_is_published_once_per_alert_set_and_failed_gates_and_can_become_a_request():
