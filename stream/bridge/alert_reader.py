@@ -84,7 +84,7 @@ class AlertReader:
 
     def _show(self, alerts: FiringAlerts) -> None:
         if self.alerts is alerts:
-            self._metrics.firing.set(len(list(alerts.firing())))
+            self._metrics.firing.set(len(alerts.firing()))
             self._metrics.dropped.set(alerts.dropped)
 
 

@@ -52,13 +52,19 @@ class Notifications:
         self._life_seconds = _LIFE_INTERVALS * resend_seconds
         self._firing: dict[Labels, Notification] = {}
         self._resolved: dict[Labels, Notification] = {}
+        self._dropped = 0
 
     def due(self, alerts: FiringAlerts, now: float) -> list[Notification]:
-        """Return the notifications to post at clock time `now`."""
+        """Return the notifications to post at clock time `now`.
+
+        An alert that `alerts` dropped has not ended. Since `alerts` does not state which ones it dropped, labels that are absent after a drop are not
+        posted as ended, except those of silenced and of resolved alerts; in Alertmanager, they expire.
+        """
         groups, muted = self._groups(alerts, now)
         firing = {labels: self._notification(labels, group) for labels, group in groups.items()}
+        any_dropped, self._dropped = alerts.dropped != self._dropped, alerts.dropped
         for labels, notification in self._firing.items():
-            if labels not in firing:
+            if labels not in firing and (labels in muted or not any_dropped):
                 self._resolved[labels] = _ended(notification, now, muted.get(labels))
         since = now - _RESOLVED_SECONDS
         for alert in alerts.resolved(since):

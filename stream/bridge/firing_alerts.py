@@ -5,8 +5,7 @@ several Weir alerts can be one alert in Alertmanager. The alert in Alertmanager 
 alerts fires and is not silenced.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict, defaultdict
 
 import msgspec
 
@@ -39,14 +38,15 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
 class FiringAlerts:
     """The newest record (highest revision) of each alert; duplicates and the order of arrival have no effect.
 
-    It keeps at most `limit` firing and `limit` resolved alerts. Above a limit it drops the alert that has not changed
-    for the longest time. `dropped` counts the firing alerts that were dropped.
+    It keeps at most `limit` firing and `limit` resolved alerts. Above a limit, the tenant with the most alerts loses the
+    alert that has not changed for the longest time, so a tenant with few alerts keeps them. `dropped` counts the firing
+    alerts that were dropped.
     """
 
     def __init__(self, limit: int = MAX_ALERTS) -> None:
         self._limit = limit
-        self._firing: OrderedDict[str, AlertRecord] = OrderedDict()
-        self._resolved: OrderedDict[str, AlertRecord] = OrderedDict()
+        self._firing: defaultdict[str, OrderedDict[str, AlertRecord]] = defaultdict(OrderedDict)
+        self._resolved: defaultdict[str, OrderedDict[str, AlertRecord]] = defaultdict(OrderedDict)
         self.silences = Silences()
         self.dropped = 0
 
@@ -58,23 +58,23 @@ class FiringAlerts:
             self._store(msgspec.structs.replace(data, evidence=(), causation_ids=(), principals={}))
 
     def _is_older(self, alert: AlertRecord) -> bool:
-        known = self._firing.get(alert.alert_id) or self._resolved.get(alert.alert_id)
+        known = self._firing[alert.tenant].get(alert.alert_id) or self._resolved[alert.tenant].get(alert.alert_id)
         return known is not None and alert.revision < known.revision
 
     def _store(self, alert: AlertRecord) -> None:
         is_firing = alert.state == _FIRING
         target, other = (self._firing, self._resolved) if is_firing else (self._resolved, self._firing)
-        other.pop(alert.alert_id, None)
-        target[alert.alert_id] = alert
-        target.move_to_end(alert.alert_id)
-        if len(target) > self._limit:
-            target.popitem(last=False)
+        other[alert.tenant].pop(alert.alert_id, None)
+        target[alert.tenant][alert.alert_id] = alert
+        target[alert.tenant].move_to_end(alert.alert_id)
+        if sum(map(len, target.values())) > self._limit:
+            max(target.values(), key=len).popitem(last=False)
             self.dropped += is_firing
 
-    def firing(self) -> Iterable[AlertRecord]:
+    def firing(self) -> list[AlertRecord]:
         """Return the firing alerts, including silenced alerts."""
-        return self._firing.values()
+        return [alert for alerts in self._firing.values() for alert in alerts.values()]
 
     def resolved(self, since: float) -> list[AlertRecord]:
         """Return the alerts that resolved at event time `since` or later."""
-        return [alert for alert in self._resolved.values() if alert.at >= since]
+        return [alert for alerts in self._resolved.values() for alert in alerts.values() if alert.at >= since]

@@ -126,6 +126,17 @@ def test_the_number_of_alerts_is_bounded_and_dropped_ones_are_counted():
     assert all(not one.evidence and not one.principals for one in log.firing())
 
 
+def test_the_alerts_of_one_tenant_do_not_end_those_of_another(notifications):
+    log = log_of(alert("al_bank", tenant="bank"), alert("al_0", tenant="mallory", model="m0"), limit=3)
+    notifications.due(log, 110.0)
+    for number in range(1, 5):
+        log.apply(alert(f"al_{number}", tenant="mallory", model=f"m{number}", at=120.0))
+    sent = {(dict(one.labels)["tenant"], dict(one.labels)["model"]): one.ends for one in notifications.due(log, 130.0)}
+    assert sent == {("bank", "m"): None, ("mallory", "m3"): None, ("mallory", "m4"): None}, "m0 was dropped: not ended"
+    log.apply(resolved("al_bank", tenant="bank", at=140.0))
+    assert [one.ends for one in notifications.due(log, 150.0)] == [None, None, 150.0]
+
+
 @pytest.mark.parametrize("records", [(alert(),), (alert(), resolved())], ids=["firing", "ended"])
 def test_an_alert_from_a_clock_that_is_ahead_does_not_begin_or_end_in_the_future(notifications, records):
     """An alert whose end is in the future fires. Alertmanager rejects the whole request if one alert ends before it begins."""
