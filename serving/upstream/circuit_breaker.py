@@ -1,5 +1,6 @@
 """A circuit breaker: requests to a server that fails repeatedly are rejected at once."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -25,6 +26,7 @@ class CircuitBreaker:
         self._clock = clock
         self._failures = 0
         self._probe_at: float | None = None
+        self._succeeded_at = -math.inf
 
     @property
     def is_open(self) -> bool:
@@ -51,13 +53,21 @@ class CircuitBreaker:
     def succeeded(self) -> None:
         """Close the circuit and forget the failures: the response is complete."""
         self._failures = 0
+        self._succeeded_at = self._clock()
         self.answered()
 
-    def failed(self) -> None:
-        """Count a failure; open the circuit if there were too many in a row, as at the failure of a probe."""
+    def failed(self, waited: float = 0.0) -> None:
+        """Count a failure; open the circuit if there were too many in a row, as at the failure of a probe.
+
+        A request that timed out has received nothing for `waited` seconds. If another response was complete in this time, the server works and only
+        this request is slow. Such a timeout does not count, so that the slow requests of one client do not reject those of all others.
+        """
+        now = self._clock()
+        if now - self._succeeded_at < waited:
+            return
         self._failures += 1
         if self._failures >= self._limit:
-            self._probe_at = self._clock() + self._open_seconds
+            self._probe_at = now + self._open_seconds
 
     def abandoned(self, *, probe: bool = False) -> None:
         """Allow another probe if the request was a probe: it ended before the server answered or failed."""

@@ -176,7 +176,7 @@ class UpstreamBackend:
         try:
             response = await self._upstream.send(self._http_request(request))
         except (httpx.HTTPError, OSError) as error:
-            self._failed(request, probe=probe)
+            self._failed(request, error, probe=probe)
             raise transport_failure(error, self._settings.upstream_read_seconds, answered=False) from None
         except BaseException:
             self._circuit.abandoned(probe=probe)
@@ -189,11 +189,11 @@ class UpstreamBackend:
             self._circuit.succeeded()
         return response
 
-    def _failed(self, request: ModelRequest, *, probe: bool = False) -> None:
+    def _failed(self, request: ModelRequest, error: Exception | None = None, *, probe: bool = False) -> None:
         if request.shadow:  # a copy with many answers can take too long while the server answers users well
             self._circuit.abandoned(probe=probe)
         else:
-            self._circuit.failed()
+            self._circuit.failed(self._settings.upstream_read_seconds if isinstance(error, httpx.ReadTimeout) else 0.0)
 
     def _http_request(self, request: ModelRequest) -> httpx.Request:
         headers = {"content-type": "application/json"}
@@ -225,7 +225,7 @@ class UpstreamBackend:
                         raise broken(f"sent more than {max_bytes} bytes, the limit of a response")
                     yield piece
         except (httpx.HTTPError, OSError) as error:
-            self._failed(request)
+            self._failed(request, error)
             raise transport_failure(error, self._settings.upstream_read_seconds, answered=True) from None
 
     async def _read(self, response: httpx.Response, request: ModelRequest, max_bytes: int) -> bytes:

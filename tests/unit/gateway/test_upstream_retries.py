@@ -112,6 +112,15 @@ async def test_responses_that_break_or_hang_after_their_start_open_the_circuit(r
     assert len(upstream.requests) == 5
 
 
+@pytest.mark.parametrize("answer", [Answer(*BEGUN, "hang"), Answer("hang", head=b"")], ids=["begun", "no answer"])
+async def test_slow_requests_do_not_open_the_circuit_while_the_server_answers_others(relay, upstream, answer):
+    stack = relay(Answer.json(WHOLE), *[answer] * 5, Answer.json(WHOLE), upstream_read_seconds=0.1)
+    stack.backend._circuit._clock = lambda: 100.0  # all requests are in progress at the same time
+    expected = [200, *[504] * 5, 200]
+    assert [(await stack.chat()).status_code for _ in expected] == expected
+    assert len(upstream.requests) == len(expected)
+
+
 async def test_a_complete_response_resets_the_count_of_failures(relay, upstream):
     broken, whole = Answer(*BEGUN, "break"), Answer(*stream_of("one"))
     stack = relay(*[broken] * 4, whole, *[broken] * 4, whole)

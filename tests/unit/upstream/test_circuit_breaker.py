@@ -35,6 +35,21 @@ def test_only_consecutive_failures_open_the_circuit():
     assert circuit.seconds_to_wait() == 0
 
 
+def test_timeouts_do_not_count_if_another_response_was_complete_while_the_requests_waited(clock):
+    circuit = CircuitBreaker(failures=3, clock=clock)
+    circuit.succeeded()
+    clock.now += 9
+    for _ in range(3):
+        circuit.failed(waited=10)
+    assert not circuit.is_open
+    clock.now += 1
+    for _ in range(3):
+        assert not circuit.is_open
+        circuit.answered()
+        circuit.failed(waited=10)
+    assert circuit.is_open
+
+
 def test_a_response_that_fails_after_its_start_is_a_failure():
     circuit = CircuitBreaker(failures=3)
     for _ in range(3):
