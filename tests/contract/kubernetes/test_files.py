@@ -66,6 +66,12 @@ def test_pods_comply_with_the_restricted_profile(name, spec):
         assert {mount["name"] for mount in one["volumeMounts"]} <= volumes
 
 
+def test_a_corrected_setting_reaches_the_pods_of_a_stateful_set_that_are_not_ready():
+    """With the default, OrderedReady, Kubernetes does not replace a pod that was never ready, although its template changed."""
+    policies = {one["metadata"]["name"]: one["spec"].get("podManagementPolicy") for one in of_kind("StatefulSet")}
+    assert policies == {"watch": "Parallel", "ledger": "Parallel", "intake": "Parallel"}
+
+
 def test_only_the_autoscaler_of_the_ray_head_has_a_service_account_token():
     assert {name for name, _, spec in PODS if spec["automountServiceAccountToken"]} == {"head"}
 
