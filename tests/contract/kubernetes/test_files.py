@@ -74,6 +74,12 @@ def test_a_corrected_setting_reaches_the_pods_of_a_stateful_set_that_are_not_rea
     assert policies == {"watch": "Parallel", "ledger": "Parallel", "intake": "Parallel"}
 
 
+def test_a_node_can_be_drained_while_pods_are_not_ready():
+    """By default, a PodDisruptionBudget also protects running pods that are not ready, if too few are ready."""
+    budgets = {one["metadata"]["name"]: one["spec"] for one in of_kind("PodDisruptionBudget")}
+    assert {name: spec.get("unhealthyPodEvictionPolicy") for name, spec in budgets.items()} == {"score": "AlwaysAllow"}
+
+
 def test_only_the_autoscaler_of_the_ray_head_has_a_service_account_token():
     assert {name for name, _, spec in PODS if spec["automountServiceAccountToken"]} == {"head"}
 
