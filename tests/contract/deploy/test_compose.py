@@ -153,6 +153,20 @@ def test_the_request_path_cannot_reach_kafka_and_shares_its_spool_only_with_the_
     assert stack["networks"]["log"]["internal"]
 
 
+def test_documented_keys_are_created_in_the_volume_of_the_process_that_reads_them(plain):
+    text = (ROOT / "docs/containers.md").read_text()
+    homes = {name: _home(service) for name, service in services(plain)}
+    created = {
+        ("approve" in options, homes[service])
+        for service, options in re.findall(r"docker compose (?:exec|run --rm) (\w+) weir keys create (.*)", text)
+    }
+    assert created == {(False, homes["serving"]), (True, homes["ledger"])}
+
+
+def _home(service):
+    return next((one["source"] for one in service.get("volumes", []) if one["target"] == "/var/lib/weir"), None)
+
+
 def test_the_gpu_profile_requires_a_gpu(plain):
     service = plain["services"]["serving-gpu"]
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
