@@ -142,6 +142,12 @@ def test_jaeger_has_memory_for_the_traces_that_it_keeps(plain):
     assert needed <= int(plain["services"]["jaeger"]["deploy"]["resources"]["limits"]["memory"])
 
 
+def test_commands_that_load_the_detectors_have_the_memory_for_them(plain):
+    """`weir explain`, `weir score` and `weir replay` load the detectors in the container in which they run."""
+    (needed,) = re.findall(r"([\d.]+) GB while it loads", (ROOT / "docs/sizing.md").read_text())
+    assert int(plain["services"]["cli"]["deploy"]["resources"]["limits"]["memory"]) > float(needed) * 1e9
+
+
 def test_the_request_path_cannot_reach_kafka_and_shares_its_spool_only_with_the_shipper(stack):
     for name in ("serving", "serving-gpu"):
         service = stack["services"][name]
