@@ -229,6 +229,32 @@ def test_each_address_of_the_bridge_is_one_alertmanager():
     assert all(re.fullmatch(r".+-\d", pod) for pod in pods), pods
 
 
+def test_prometheus_may_list_the_pods_of_weir():
+    """The service account of kube-prometheus may list pods only in the namespaces default, kube-system and monitoring."""
+    (role,), (binding,) = of_kind("Role"), of_kind("RoleBinding")
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "weir"
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("Role", role["metadata"]["name"])
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "prometheus-k8s", "namespace": "monitoring"}]
+
+
+def test_the_additional_policy_admits_the_bridge_to_each_alertmanager():
+    """kube-prometheus admits only its own Prometheus to its Alertmanagers. Elsewhere, this policy would block all but the bridge."""
+    variables = [variable for _, container in CONTAINERS for variable in container["env"]]
+    (value,) = (one["value"] for one in variables if one["name"] == "WEIR_BRIDGE__ALERTMANAGERS")
+    addresses = {(urlsplit(url).hostname.split(".")[2], urlsplit(url).port) for url in json.loads(value)}
+    (policy,) = (one for one in of_kind("NetworkPolicy") if one["metadata"].get("namespace", "weir") != "weir")
+    assert policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/part-of"] == "kube-prometheus"
+    (rule,) = policy["spec"]["ingress"]
+    assert {(policy["metadata"]["namespace"], port["port"]) for port in rule["ports"]} == addresses
+    (source,) = rule["from"]
+    assert source["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "weir"}
+    assert [name for name, labels, _ in PODS if _selected(source["podSelector"], labels)] == ["bridge"]
+    assert (
+        "kubectl apply -f deploy/kubernetes/components/bridge/alertmanager.yaml" in (FOLDER / "README.md").read_text()
+    )
+
+
 def test_score_scales_by_lag_up_to_the_number_of_partitions():
     (scaled,) = (one["spec"] for one in of_kind("ScaledObject"))
     (trigger,) = scaled["triggers"]
