@@ -42,8 +42,9 @@ _ARGUMENT_EVENTS = frozenset(
         "response.shell_call_command.delta",
     }
 )
-#: Events with an item, and the fields of a call that are complete in the item.
-_ITEM_EVENTS = {"response.output_item.added": ("name",), "response.output_item.done": ("name", "arguments")}
+#: Events with an item, the last one for an item, and the fields of a call that are complete in the item.
+_ITEM_DONE = "response.output_item.done"
+_ITEM_EVENTS = {"response.output_item.added": ("name",), _ITEM_DONE: ("name", "arguments")}
 #: Fields of a response that a stopped one keeps, besides its output: none of them repeats the text of the output, as the fields `output_text`
 #: and `output_messages` of some servers do.
 _KEPT = frozenset({
@@ -52,6 +53,7 @@ _KEPT = frozenset({
     "reasoning", "safety_identifier", "service_tier", "status", "store", "temperature", "text", "tool_choice", "tools", "top_logprobs",
     "top_p", "truncation", "usage", "user",
 })  # fmt: skip
+_PARTS_WITH_DELTAS = TextPart | ToolCallPart | ReasoningPart
 _Position = tuple[int, int]
 _FILTERED = {"object": "response", "status": "incomplete", "incomplete_details": {"reason": CONTENT_FILTER}}
 _FINISH_REASONS = {"completed": "stop", "failed": "error", "cancelled": "error"}
@@ -73,8 +75,10 @@ class ResponsesAccumulator(Accumulator):
         #: The pieces of each text that no event has repeated as a whole, by output and content index; and the repeated texts.
         self._texts: defaultdict[_Position, list[str]] = defaultdict(list)
         self._known: set[str] = set()
-        #: The output indexes and fields (`name`, `arguments`) of the calls that events contained.
-        self._called: set[tuple[int, str]] = set()
+        #: The output indexes and fields (`name`, `arguments`, `reasoning_content`) that events contained.
+        self._contained: set[tuple[int, str]] = set()
+        #: The parts that have no deltas: results of tools, images and files.
+        self._whole_parts: dict[Part, None] = {}
 
     def add(self, chunk: Mapping[str, Any]) -> list[NewText]:
         """Add a stream event or a whole response; return the new texts, as texts of choice 0."""
@@ -104,24 +108,39 @@ class ResponsesAccumulator(Accumulator):
         kind, delta, item = event.get("type"), event.get("delta"), event.get("item")
         if not isinstance(kind, str):
             return {}
+        output = _position(event)[0]
         if kind in _TEXT_EVENTS:
+            self._contained.add((output, _TEXT_EVENTS[kind]))
             return {_TEXT_EVENTS[kind]: delta}
         if kind in _ARGUMENT_EVENTS:
-            self._called.add((_position(event)[0], "arguments"))
+            self._contained.add((output, "arguments"))
             if delta is None:  # a further command of a shell call begins
                 delta = "\n" + text_of(event.get("command"))
             return {"tool_calls": [{"index": event.get("output_index", 0), "function": {"arguments": delta}}]}
         if kind in _ITEM_EVENTS and isinstance(item, Mapping):
-            return self._call(event, item, _ITEM_EVENTS[kind])
+            parts = _parts(item)
+            if kind == _ITEM_DONE and (reasoning := self._done(output, parts)):
+                return {"reasoning_content": reasoning}
+            return self._call(event, parts, _ITEM_EVENTS[kind])
         return {}
 
-    def _call(self, event: Mapping[str, Any], item: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
-        """Return those `fields` of the call in `item` that no event contained before: some calls have no deltas."""
-        call = next((part for part in _parts(item) if isinstance(part, ToolCallPart)), None)
-        new = [field for field in fields if (_position(event)[0], field) not in self._called]
+    def _done(self, output: int, parts: list[Part]) -> str:
+        """Keep the parts of a complete item that have no deltas; return the item's reasoning if no event contained it before."""
+        self._whole_parts |= {part: None for part in parts if not isinstance(part, _PARTS_WITH_DELTAS)}
+        match parts:
+            case [ReasoningPart(content=text)] if (output, "reasoning_content") not in self._contained:
+                self._contained.add((output, "reasoning_content"))
+                return text
+        return ""
+
+    def _call(self, event: Mapping[str, Any], parts: list[Part], fields: Collection[str]) -> dict[str, Any]:
+        """Return those `fields` of the call in `parts` that no event contained before: some calls have no deltas."""
+        call = next((part for part in parts if isinstance(part, ToolCallPart)), None)
+        output = _position(event)[0]
+        new = [field for field in fields if (output, field) not in self._contained]
         if call is None or not new:
             return {}
-        self._called.update((_position(event)[0], field) for field in new)
+        self._contained.update((output, field) for field in new)
         function = {field: getattr(call, field) for field in new}
         return {"tool_calls": [{"index": event.get("output_index", 0), "id": call.id, "function": function}]}
 
@@ -178,6 +197,9 @@ class ResponsesAccumulator(Accumulator):
     def recorded(self) -> tuple[Choice, ...]:
         """Return the answer as one choice for the end record; the answer of a cancelled request is not complete."""
         so_far = super().recorded()
+        if self._whole_parts:
+            begun = next(iter(so_far), Choice())
+            so_far = (msgspec.structs.replace(begun, parts=(*begun.parts, *self._whole_parts)),)
         if self._response is None:
             return so_far
         choice = next(iter((*choices_from(self._response), *so_far)), Choice())

@@ -84,6 +84,8 @@ WORDS = [
         "response.output_text.delta",
         "response.function_call_arguments.delta",
         "response.output_item.added",
+        "response.output_item.done",
+        "mcp_call",
         "failed",
         "input_image",
     ),

@@ -222,7 +222,7 @@ def test_text_without_deltas_is_recorded_if_the_stream_breaks():
         text_event("output_item.done", 1, item=TWO_TEXTS[0]),
     ):
         answer.add(event)
-    assert [choice.parts for choice in answer.recorded()] == [(TextPart(content="one two"),)]
+    assert [choice.parts for choice in answer.recorded()] == [PARTS[:2]]
 
 
 SHELL = {"type": "shell_call", "call_id": "c", "action": {"commands": ["ls", "rm x"]}}

@@ -5,7 +5,9 @@ import pytest
 from serving.backend import RUNNING_USAGE
 from serving.openai_api.accumulator import REASONING, TEXT, Accumulator, NewText, call_part
 from serving.openai_api.answer import RelayedAnswer
-from stream.wire import MAX_COUNT, Choice, ReasoningPart, TextPart, ToolCallPart, Usage
+from serving.openai_api.parts import choices_from
+from serving.openai_api.responses_accumulator import ResponsesAccumulator
+from stream.wire import MAX_COUNT, Choice, ReasoningPart, TextPart, ToolCallPart, ToolResponsePart, Usage
 
 
 def accumulated(*chunks) -> Accumulator:
@@ -259,3 +261,46 @@ def test_the_end_of_a_stopped_stream_has_no_internal_field():
     so_far = answer.accumulator()
     so_far.add(delta(content="a") | {RUNNING_USAGE: {"completion_tokens": 1}})
     assert answer.stopped_chunk(so_far).keys() == {"choices"}
+
+
+def item_done(item, index=0):
+    return {"type": "response.output_item.done", "output_index": index, "item": item}
+
+
+NO_OUTPUT = {"type": "response.completed", "response": {"object": "response", "status": "completed", "output": []}}
+LOGS = [{"type": "logs", "logs": "jane@example.com"}]
+ITEMS = {
+    "mcp": {"type": "mcp_call", "id": "m", "name": "crm", "arguments": "{}", "output": "Jane"},
+    "code": {"type": "code_interpreter_call", "id": "i", "code": "print(1)", "outputs": LOGS},
+    "files": {"type": "file_search_call", "id": "f", "queries": ["a"], "results": [{"file_id": "f", "text": "secret"}]},
+    "shell": {"type": "shell_call_output", "call_id": "s", "output": [{"stdout": "root", "stderr": ""}]},
+    "image": {"type": "image_generation_call", "id": "g", "result": "QUJD"},
+    "reasoning": {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "hm"}]},
+}
+
+
+@pytest.mark.parametrize("last", [[], [NO_OUTPUT]], ids=["no last event", "a last event without output"])
+@pytest.mark.parametrize("item", ITEMS.values(), ids=ITEMS)
+def test_what_a_response_stream_sends_only_as_a_whole_item_is_recorded_once(item, last):
+    answer = ResponsesAccumulator()
+    for event in (item_done(item, 3), item_done(item, 3), *last):
+        answer.add(event)
+    (whole,), (recorded,) = choices_from({"output": [item]}), answer.recorded()
+    assert recorded.parts == whole.parts
+
+
+def test_the_results_of_two_calls_are_recorded_after_the_text():
+    answer = ResponsesAccumulator()
+    for event in (item_done(ITEMS["shell"]), item_done(ITEMS["shell"] | {"call_id": "t"})):
+        answer.add(event)
+    answer.add({"type": "response.output_text.delta", "output_index": 2, "delta": "done"})
+    text, *results = answer.recorded()[0].parts
+    assert (text, [part.id for part in results]) == (TextPart(content="done"), ["s", "t"])
+    assert all(isinstance(part, ToolResponsePart) for part in results)
+
+
+def test_reasoning_of_a_whole_item_is_new_unless_deltas_contained_it():
+    delta = {"type": "response.reasoning_text.delta", "output_index": 0, "delta": "hm"}
+    answer = ResponsesAccumulator()
+    new = [answer.add(event) for event in (delta, item_done(ITEMS["reasoning"]), item_done(ITEMS["reasoning"], 1))]
+    assert new == [[NewText(0, "hm", REASONING)], [], [NewText(0, "hm", REASONING)]]
