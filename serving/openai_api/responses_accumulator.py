@@ -27,6 +27,7 @@ _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 _TEXT_EVENTS = {
     "response.output_text.delta": "content",
     "response.refusal.delta": "refusal",
+    "response.audio.transcript.delta": "content",
     "response.reasoning_text.delta": "reasoning_content",
     "response.reasoning_summary_text.delta": "reasoning_content",
 }

@@ -304,3 +304,13 @@ def test_reasoning_of_a_whole_item_is_new_unless_deltas_contained_it():
     answer = ResponsesAccumulator()
     new = [answer.add(event) for event in (delta, item_done(ITEMS["reasoning"]), item_done(ITEMS["reasoning"], 1))]
     assert new == [[NewText(0, "hm", REASONING)], [], [NewText(0, "hm", REASONING)]]
+
+
+@pytest.mark.parametrize("content", [[], [{"type": "output_audio", "data": "AA", "transcript": "call me"}]])
+def test_a_spoken_response_is_new_text_and_recorded_once(content):
+    answer = ResponsesAccumulator()
+    delta = {"type": "response.audio.transcript.delta", "delta": "call me"}
+    assert answer.add(delta) == [NewText(0, "call me")]
+    output = [{"type": "message", "role": "assistant", "content": content}]
+    assert answer.add({"type": "response.completed", "response": NO_OUTPUT["response"] | {"output": output}}) == []
+    assert answer.recorded() == (Choice(parts=(TextPart(content="call me"),), finish_reason="stop"),)
