@@ -43,7 +43,7 @@ _PATHS = {
     "responses": "/responses",
 }
 _MIB = 1024 * 1024
-_MAX_EVENT_BYTES = 1 * _MIB
+#: Also of an event, because the last event of a response repeats all its output, such as images.
 _MAX_BODY_BYTES = 16 * _MIB
 _MAX_ERROR_BYTES = 1 * _MIB
 #: More than 200,000 tokens in events of usual size.
@@ -287,7 +287,7 @@ async def _no_stream(start: bytes, pieces: AsyncGenerator[bytes, None]) -> Upstr
 
 
 async def _events(start: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ServerSentEvent, None]:
-    parser = EventParser(_MAX_EVENT_BYTES)
+    parser = EventParser(_MAX_BODY_BYTES)
     try:
         for event in parser.feed(start):
             yield event
@@ -297,7 +297,7 @@ async def _events(start: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGen
         for event in parser.finish():
             yield event
     except EventTooLarge:
-        raise broken(f"sent an event of more than {_MAX_EVENT_BYTES} bytes, the limit") from None
+        raise broken(f"sent an event of more than {_MAX_BODY_BYTES} bytes, the limit") from None
 
 
 def _chunk(event: ServerSentEvent) -> OpenAIChunk:
