@@ -45,6 +45,8 @@ _PATHS = {
 _MIB = 1024 * 1024
 #: Also of an event, because the last event of a response repeats all its output, such as images.
 _MAX_BODY_BYTES = 16 * _MIB
+#: 2,048 embeddings, the most of a request to OpenAI, with 3,072 dimensions in Base64 have 34 MB.
+_MAX_EMBEDDINGS_BYTES = 64 * _MIB
 _MAX_ERROR_BYTES = 1 * _MIB
 #: More than 200,000 tokens in events of usual size.
 _MAX_STREAM_BYTES = 64 * _MIB
@@ -222,7 +224,9 @@ class UpstreamBackend:
                 async for piece in pieces:
                     size += len(piece)
                     if size > max_bytes:
-                        raise broken(f"sent more than {max_bytes} bytes, the limit of a response")
+                        raise broken(
+                            f"sent more than {max_bytes} bytes, the limit of a response; request less at a time, such as fewer inputs"
+                        )
                     yield piece
         except (httpx.HTTPError, OSError) as error:
             self._failed(request, error)
@@ -243,9 +247,11 @@ class UpstreamBackend:
 
     async def _whole(self, response: httpx.Response, request: ModelRequest) -> AsyncGenerator[OpenAIChunk, None]:
         await self._check_status(response, request)
-        decode = decode_embeddings if request.operation == "embeddings" else decode_tolerantly
+        decode, max_bytes = decode_tolerantly, _MAX_BODY_BYTES
+        if request.operation == "embeddings":
+            decode, max_bytes = decode_embeddings, _MAX_EMBEDDINGS_BYTES
         try:
-            body = decode(await self._read(response, request, _MAX_BODY_BYTES))
+            body = decode(await self._read(response, request, max_bytes))
         except UndecodableJson as error:
             raise broken(f"sent a response that is not a JSON object: {error}") from None
         if failure := reported_error("", body):

@@ -1,7 +1,11 @@
 """The sizes of responses that the engine `upstream` accepts from its server."""
 
+import base64
+
+import pytest
 from support.scripted_upstream import Answer, sse
 
+MIB = 1024 * 1024
 IMAGE = {"type": "image_generation_call", "id": "ig", "status": "completed", "result": "A" * 2_000_000}
 USAGE = {"input_tokens": 5, "output_tokens": 6, "total_tokens": 11}
 
@@ -19,3 +23,20 @@ async def test_an_image_in_the_events_of_a_response_is_relayed_and_its_usage_rec
     assert (end.status, end.usage.total_tokens) == ("complete", 11)
     (part,) = end.messages[0].parts
     assert (part.modality, part.size) == ("image", 1_500_000)
+
+
+async def test_the_largest_batch_of_embeddings_of_openai_is_relayed(relay):
+    vector = base64.b64encode(bytes(4 * 3072)).decode()
+    rows = [{"object": "embedding", "index": index, "embedding": vector} for index in range(2048)]
+    stack = relay(Answer.json({"object": "list", "data": rows, "usage": {"prompt_tokens": 2048}}))
+    answer = await stack.post("embeddings", input=["a"] * 2048)
+    assert (answer.status_code, answer.json()["data"]) == (200, rows)
+    assert stack.ended()[1].usage.prompt_tokens == 2048
+
+
+@pytest.mark.parametrize(("path", "mebibytes"), [("embeddings", 64), ("responses", 16)])
+async def test_the_error_of_a_too_large_response_has_the_limit_and_the_remedy(relay, path, mebibytes):
+    answer = await relay(Answer(*[b"x" * MIB] * (mebibytes + 1))).post(path, input=["a"])
+    message = answer.json()["error"]["message"]
+    assert (answer.status_code, f"{mebibytes * MIB} bytes, the limit" in message) == (502, True)
+    assert message.endswith("request less at a time, such as fewer inputs.")
