@@ -10,12 +10,11 @@ from typing import Any
 import msgspec
 
 from serving.backend import Feature, Operation, answers_in
-from serving.decoded_json import UndecodableJson, decode_object, mapping_of
+from serving.decoded_json import UndecodableJson, decode_object, first_text, mapping_of
 from serving.openai_api.accumulator import MAX_CHOICES
 from serving.openai_api.errors import invalid
-from serving.openai_api.request_model import check_training, got
+from serving.openai_api.request_model import NAME_CHARACTERS, check_metadata, got
 
-_NAME_CHARACTERS = 256
 _MAX_ITEMS = 16_384
 _LISTS = ("messages", "input", "prompt", "documents", "tools", "functions")
 #: Levels of lists in such an item that are read: the parts of a message, and the texts of a part.
@@ -64,15 +63,15 @@ class OpenRequest:
         if "model" not in body:
             raise invalid("model is missing; send it.", code="missing_required_parameter", param="model")
         _check(body, "model", str, "a string")
-        if (length := len(body["model"])) > _NAME_CHARACTERS:
-            raise invalid(f"model has {length} characters, the limit is {_NAME_CHARACTERS}; shorten it.", param="model")
+        if (length := len(body["model"])) > NAME_CHARACTERS:
+            raise invalid(f"model has {length} characters, the limit is {NAME_CHARACTERS}; shorten it.", param="model")
         if body.get("stream") is not None:
             _check(body, "stream", bool, "true or false")
         if body.get("stream") and operation not in _STREAMED:
             raise invalid("stream is true, but this endpoint has no streams; leave it out.", param="stream")
         if body.get("stream_options") is not None:
             _check(body, "stream_options", dict, "an object")
-        check_training(body.get("metadata"))
+        check_metadata(body.get("metadata"))
         if body.get("background"):
             raise invalid(
                 "background is true, but Weir records an answer only while its client waits; leave it out.",
@@ -93,9 +92,7 @@ class OpenRequest:
     @property
     def conversation(self) -> str:
         """The conversation id in the metadata, or ""."""
-        metadata = self._body.get("metadata")
-        named = metadata.get("conversation_id") if isinstance(metadata, Mapping) else None
-        return named if isinstance(named, str) and len(named) <= _NAME_CHARACTERS else ""
+        return first_text(mapping_of(self._body.get("metadata")), "conversation_id")
 
     @property
     def include_usage(self) -> bool:

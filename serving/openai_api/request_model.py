@@ -7,12 +7,13 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from serving.backend import Feature
-from serving.decoded_json import half_pair
+from serving.decoded_json import half_pair, mapping_of
 from serving.openai_api.errors import ApiError, invalid
 from stream.count_text import count_text
 
+NAME_CHARACTERS = 256
 #: Short words that name something: ids, roles, models.
-Name = Annotated[str, Field(max_length=256)]
+Name = Annotated[str, Field(max_length=NAME_CHARACTERS)]
 ModelT = TypeVar("ModelT", bound="RequestModel")
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Stop = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -104,7 +105,7 @@ class SamplingRequest(RequestModel):
             raise invalid(
                 "stream_options requires stream: true; set it, or leave stream_options out.", param="stream_options"
             )
-        check_training(self.metadata)
+        check_metadata(self.metadata)
         return self
 
     @property
@@ -127,9 +128,15 @@ class SamplingRequest(RequestModel):
         return self.model_dump(exclude_none=True)
 
 
-def check_training(metadata: Any) -> None:
-    """Raise ApiError 400 if ``metadata.training`` is neither "true" nor "false": its client may mean an opt-out."""
-    value = metadata.get("training", "true") if isinstance(metadata, Mapping) else "true"
+def check_metadata(metadata: Any) -> None:
+    """Raise ApiError 400 for a value that Weir reads and cannot record: its client may mean an opt-out from training, or a conversation."""
+    name = mapping_of(metadata).get("conversation_id")
+    if name is not None and not (isinstance(name, str) and len(name) <= NAME_CHARACTERS):
+        raise invalid(
+            f"metadata.conversation_id must be a string of at most {NAME_CHARACTERS} characters{got(name)}. Send such a string, or leave it out.",
+            param="metadata.conversation_id",
+        )
+    value = mapping_of(metadata).get("training", "true")
     if value not in ("true", "false"):
         raise invalid(
             f'metadata.training must be "true" or "false"{got(value)}. Send "false" to keep this request out of training.',

@@ -66,7 +66,7 @@ KEYS = [
         "incomplete_details",
         "reason",
     ),
-    *("conversation_id", "reasoning_content", "summary", "audio", "data", "url", "input_tokens"),
+    *("reasoning_content", "summary", "audio", "data", "url", "input_tokens"),
 ]
 WORDS = [
     *(

@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 from pydantic import ValidationError
 from support.cases import cases
 from support.gateway import KEY
+from support.scripted_upstream import WHOLE, Answer
 
 from serving.openai_api.chat import ChatRequest
 from serving.openai_api.errors import ApiError
@@ -275,6 +276,17 @@ def test_a_list_is_checked_up_to_its_first_wrong_item(fields, param):
     with pytest.raises(ApiError) as shown:
         parse(ChatRequest, json.dumps({"model": "echo"} | fields).encode())
     assert shown.value.param == param
+
+
+@pytest.mark.parametrize("is_relayed", [False, True])
+@pytest.mark.parametrize(("name", "status"), [("c" * 256, 200), ("c" * 257, 400), (42, 400)], ids=["256", "257", "42"])
+async def test_a_conversation_id_that_weir_cannot_record_is_400(stack, relay, is_relayed, name, status):
+    stack = relay(Answer.json(WHOLE)) if is_relayed else stack
+    answer = await stack.chat(metadata={"conversation_id": name})
+    assert answer.status_code == status
+    if status == 400:
+        assert error_of(answer)["param"] == "metadata.conversation_id"
+    assert [event.data.conversation_id for event in stack.records()[:1]] == [name] * (status == 200)
 
 
 async def test_unknown_addresses_are_404_and_unknown_methods_405(stack):
