@@ -237,12 +237,14 @@ class UpstreamBackend:
             return b"".join([piece async for piece in pieces])
 
     async def _check_status(self, response: httpx.Response, request: ModelRequest) -> None:
-        """Raise UpstreamFailure unless the status is 2xx; it has the response's body if that is a JSON object."""
+        """Raise UpstreamFailure unless the status is 2xx; it has the response's body if that is a JSON object, or an array of one."""
         if response.is_success:
             return
         body = None
         with suppress(UpstreamFailure, UndecodableJson):
-            body = decode_tolerantly(await self._read(response, request, _MAX_ERROR_BYTES))
+            raw = await self._read(response, request, _MAX_ERROR_BYTES)
+            # Google's server returns its errors in an array.
+            body = decode_tolerantly(raw.strip().removeprefix(b"[").removesuffix(b"]"))
         raise error_response(response.status_code, body, retry_after(response))
 
     async def _whole(self, response: httpx.Response, request: ModelRequest) -> AsyncGenerator[OpenAIChunk, None]:

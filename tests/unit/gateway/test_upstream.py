@@ -229,9 +229,11 @@ async def test_a_whole_response_to_a_request_for_a_stream_is_an_error_with_this_
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("in_array", [False, True])
 @pytest.mark.parametrize("status", [400, 404, 422, 429, 500, 503])
-async def test_an_error_of_the_server_is_relayed_unchanged(relay, status, stream):
-    stack = relay(Answer.json(ERROR, status=status, retry_after="7"))
+async def test_an_error_of_the_server_keeps_its_status_and_body(relay, status, in_array, stream):
+    body = [ERROR] if in_array else ERROR
+    stack = relay(Answer.json(body, status=status, retry_after="7"))
     answer = await stack.chat(stream=stream)
     assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (status, ERROR, "7")
     _, end = stack.ended()
