@@ -164,9 +164,9 @@ def _explained(error: ValidationError, body: bytes) -> ApiError:
         # The parser's message contains a position but never text of the request.
         reason = half_pair(body) or first.get("ctx", {}).get("error", "it is malformed")
         return invalid(f"The body is not valid JSON: {reason}.", code="invalid_json")
-    param = _param(first["loc"])
+    param = field_path(first["loc"])
     if kind == "extra_forbidden":  # the last part is a field of any name
-        param = ".".join(filter(None, (_param(first["loc"][:-1]), str(first["loc"][-1]))))[:_PARAM_CHARACTERS]
+        param = ".".join(filter(None, (field_path(first["loc"][:-1]), str(first["loc"][-1]))))[:_PARAM_CHARACTERS]
         return invalid(
             f"Unknown parameter {param!r}; remove it, or check its spelling.", code="unknown_parameter", param=param
         )
@@ -197,7 +197,7 @@ _LENGTHS = {
 }
 
 
-def _param(location: tuple[int | str, ...]) -> str:
+def field_path(location: tuple[int | str, ...]) -> str:
     """Return the path of the wrong field, without the names and tags of types that pydantic adds for a union."""
     parts = [
         str(part)

@@ -1,21 +1,20 @@
 """Parse a request with the request models of vLLM's OpenAI layer."""
 
-from typing import Any
-
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from ray.serve.llm.openai_api_models import ChatCompletionRequest, CompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 from vllm.entrypoints.pooling.embed.protocol import EmbeddingChatRequest, EmbeddingCompletionRequest
 from vllm.exceptions import VLLMClientError
 
 from serving.backend import ModelRequest, RejectedRequest
+from serving.openai_api.request_model import field_path
 from serving.vllm.chunks import rejected
 
-_TYPES: dict[str, TypeAdapter[Any]] = {
-    "chat": TypeAdapter(ChatCompletionRequest),
-    "text_completion": TypeAdapter(CompletionRequest),
-    "embeddings": TypeAdapter(EmbeddingChatRequest | EmbeddingCompletionRequest),
-    "responses": TypeAdapter(ResponsesRequest),
+_MODELS: dict[str, type[BaseModel]] = {
+    "chat": ChatCompletionRequest,
+    "text_completion": CompletionRequest,
+    "embeddings": EmbeddingCompletionRequest,
+    "responses": ResponsesRequest,
 }
 _RUNNING_USAGE = {"include_usage": True, "continuous_usage_stats": True}
 _BAD_REQUEST = 400
@@ -26,14 +25,16 @@ def parse(request: ModelRequest) -> BaseModel | RejectedRequest:
     body = request.body | {"request_id": request.request_id}
     if request.stream and request.operation in {"chat", "text_completion"}:
         body["stream_options"] = _RUNNING_USAGE
+    model = _MODELS[request.operation]
+    if request.operation == "embeddings" and body.get("messages") is not None:
+        model = EmbeddingChatRequest
     try:
-        parsed: BaseModel = _TYPES[request.operation].validate_python(body)
+        return model.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        param = ".".join(part for part in map(str, first["loc"]) if not part[:1].isupper())
+        param = field_path(first["loc"])
         return rejected(
             {"code": _BAD_REQUEST, "message": f"{param or 'The body'}: {first['msg']}", "param": param or None}
         )
     except (ValueError, VLLMClientError) as error:
         return rejected({"code": _BAD_REQUEST, "message": str(error), "param": getattr(error, "parameter", None)})
-    return parsed
