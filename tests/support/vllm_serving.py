@@ -22,7 +22,8 @@ MODEL = "small"
 MAX_LENGTH = 1024
 QUEUE = 64
 ADAPTERS = ("tuned-a", "tuned-b")
-VLLM = importlib.util.find_spec("vllm") is not None
+#: The folder tests/vllm is importable as `vllm` too, but has no origin.
+VLLM = getattr(importlib.util.find_spec("vllm"), "origin", None) is not None
 HAS_GPU = Path("/dev/nvidiactl").exists()
 #: No compilation, and on a CPU a small cache. A prompt of 1,000 tokens needs several steps.
 ENGINE = {
