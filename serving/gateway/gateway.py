@@ -113,7 +113,7 @@ class Gateway:
         if path.startswith(_RESPONSE_PATH):
             raise ApiError(
                 404,
-                "Weir does not support stored responses; send POST /v1/responses, and the earlier turns in input.",
+                "Of the Responses API, Weir serves only POST /v1/responses, and no stored responses; send the earlier turns in input.",
                 code="unknown_url",
             )
         known = ", ".join(self._routes)

@@ -76,7 +76,6 @@ class ChatMessage(RequestModel):
     """
 
     ignored = frozenset({"refusal", "annotations", "parsed"})
-    harmless: ClassVar[dict[str, tuple[Any, ...]]] = {"audio": (None,)}
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | Annotated[list[ContentPart], Field(min_length=1, max_length=_MAX_PARTS, fail_fast=True)] | None = (
@@ -87,6 +86,7 @@ class ChatMessage(RequestModel):
     function_call: CalledFunction | None = None
     tool_call_id: Name | None = None
     reasoning_content: str | None = None
+    audio: None = None
 
     @model_validator(mode="before")
     @classmethod

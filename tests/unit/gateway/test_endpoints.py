@@ -71,12 +71,18 @@ async def test_a_bad_field_is_400_and_named_and_its_text_not_repeated(stack, cha
             "metadata has 17 items, the maximum is 16; send fewer.",
         ),
         ({"modalities": ["audio"]}, 'modalities is only supported as null, ["text"]. Leave it out.'),
+        (
+            {"messages": [*MESSAGES, {"role": "assistant", "content": "a", "audio": {"id": CANARY}}]},
+            "messages.1.audio: input should be null; got an object of 1 field.",
+        ),
     ],
-    ids=["long", "empty", "object", "array", "null", "no message", "no part", "many", "harmless"],
+    ids=["long", "empty", "object", "array", "null", "no message", "no part", "many", "harmless", "audio"],
 )
 async def test_the_error_of_a_bad_field_has_the_type_and_the_length_of_its_value(stack, change, words):
     answer = await stack.client.post("/v1/chat/completions", json=CHAT | change)
-    assert (answer.status_code, error_of(answer)["message"]) == (400, words)
+    error = error_of(answer)
+    assert (answer.status_code, error["message"]) == (400, words)
+    assert words.startswith(error["param"])
 
 
 @pytest.mark.parametrize(("change", "param", "code"), CASES["bad_completions"])

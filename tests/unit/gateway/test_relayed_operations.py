@@ -330,10 +330,10 @@ async def test_background_and_stored_responses_are_not_supported(relay):
     stack = relay(Answer.json(RESPONSE))
     answer = await stack.post("responses", background=True, **ASKED)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "background")
-    for method in ("GET", "DELETE"):
-        missing = await stack.client.request(method, "/v1/responses/resp_1")
+    for method, path in (("GET", "resp_1"), ("DELETE", "resp_1"), ("POST", "compact"), ("POST", "input_tokens")):
+        missing = await stack.client.request(method, f"/v1/responses/{path}")
         assert missing.status_code == 404
-        assert "stored responses" in missing.json()["error"]["message"]
+        assert "only POST /v1/responses, and no stored responses" in missing.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["embeddings", "responses"])
