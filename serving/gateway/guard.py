@@ -271,10 +271,10 @@ class AnswerGuard:
         for guard in self._newest:
             guard.sent()
 
-    async def finish(self) -> bool:
-        """Check the rest of all choices; return whether the answer must be stopped."""
-        for choice in self._choices.values():
-            for guard in choice.guards.values():
+    async def finish(self, ended: Collection[int] | None = None) -> bool:
+        """Check the rest of the choices in `ended`, or of all; return whether the answer must be stopped."""
+        for index in self._choices if ended is None else self._choices.keys() & ended:
+            for guard in self._choices[index].guards.values():
                 self._note(await guard.finish())
         return self.must_stop
 

@@ -204,7 +204,7 @@ class Inference:
         if guard is None:
             return False
         must_stop = await guard.push(texts, self._so_far.usage.completion_tokens)
-        return must_stop or (self._so_far.finished and await guard.finish())
+        return must_stop or await guard.finish(self._so_far.ended)
 
     async def _stop(self, guard: AnswerGuard, reply: Reply) -> None:
         """Record and send an answer that the guard stopped.

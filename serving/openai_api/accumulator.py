@@ -62,6 +62,12 @@ class Accumulator:
         self._note(chunk)
         return [new for index, choice in _numbered(chunk) for new in self._add_choice(choice, index)]
 
+    @property
+    def ended(self) -> set[int]:
+        """The indexes of the choices in the last chunk that have a finish reason."""
+        last = {index for index, _ in _numbered(self.last) if type(index) is int}
+        return {index for index in last & self._choices.keys() if self._choices[index].finish_reason is not None}
+
     def stop(self, found: Collection[int] = ()) -> None:
         """End choices with the finish reason of a content filter: those in `found`, and those that did not end before the last chunk."""
         self.stopped = True

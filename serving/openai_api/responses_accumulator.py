@@ -186,6 +186,11 @@ class ResponsesAccumulator(Accumulator):
         return self._response is not None
 
     @property
+    def ended(self) -> set[int]:
+        """The index of the only choice, if the response has ended."""
+        return {0} if self.finished else set()
+
+    @property
     def failed(self) -> bool:
         """Whether the response reports that its generation failed."""
         return self._response is not None and self._response.get("status") == "failed"

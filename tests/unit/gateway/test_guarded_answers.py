@@ -272,15 +272,17 @@ async def test_every_choice_with_a_finding_is_cut_and_the_answer_counts_once(mak
     assert guards.hits.labels("toxicity", "stop")._value.get() == 1
 
 
-async def test_a_choice_that_ended_before_the_finding_keeps_its_end(make_stack, upstream, make_guards):
-    said = [(0, "Fine.", None), (0, "", "length"), *((1, f"{word} ", None) for word in words()), (1, "", "stop")]
-    choices = [{"index": index, "delta": {"content": text}, "finish_reason": end} for index, text, end in said]
+@pytest.mark.parametrize(("first", "end"), [(["Fine."], "length"), (INSULT, "content_filter")])
+async def test_each_choice_of_a_stream_is_checked_before_its_own_end(make_stack, upstream, make_guards, first, end):
+    said = [(1, "Hm. ", None), *((0, f"{word} ", None) for word in first), (0, "", "length")]
+    said += [*((1, f"{word} ", None) for word in words()), (1, "", "stop")]
+    choices = [{"index": index, "delta": {"content": text}, "finish_reason": reason} for index, text, reason in said]
     upstream.script = [Answer(*sse(*(chat_chunk(choices=[choice]) for choice in choices)), DONE)]
     stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
     events, _ = events_of(await stack.chat(stream=True, n=2))
     ends = [(choice["index"], choice["finish_reason"]) for event in events for choice in event["choices"]]
-    assert [end for end in ends if end[1]] == [(0, "length"), (1, "content_filter")]
-    assert [choice.finish_reason for choice in end_of(stack).messages] == ["length", "content_filter"]
+    assert [one for one in ends if one[1]] == [(0, end), (1, "content_filter")]
+    assert [choice.finish_reason for choice in end_of(stack).messages] == [end, "content_filter"]
 
 
 def delta_chunk(**delta):
