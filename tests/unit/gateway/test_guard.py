@@ -174,6 +174,15 @@ async def test_tokens_without_text_belong_to_an_only_choice(make):
     assert 80 < guard.hit.position_tokens <= 86
 
 
+async def test_a_finding_in_the_text_exposes_no_tokens_of_the_reasoning(make):
+    guard = make().answer("acme")
+    for number, word in enumerate(scripted(60, length=70), 1):
+        await guard.push([NewText(0, word, "reasoning" if number <= 60 else "text")], number)
+        guard.sent()
+    await guard.finish()
+    assert guard.hit.exposed_tokens <= len(INSULT)
+
+
 @pytest.mark.parametrize("lead", range(EVERY))
 @pytest.mark.parametrize("data", ["jane.roe@example.com", "4111 1111 1111 1111", "(call) 415-555-2671"])
 async def test_personal_data_sent_character_by_character_is_found_at_every_boundary(make, data, lead):
@@ -206,6 +215,12 @@ async def test_of_two_findings_in_one_check_the_first_ends_the_answer(make, firs
     await guard.finish()
     assert guard.hit.detector == first
     assert guard.harmless_characters < len(begin)
+
+
+async def test_a_finding_needs_the_score_in_the_tenants_settings(make):
+    guard = make(detectors=["toxicity"], threshold={"toxicity": 1.0}).start("acme")
+    await stream(guard, scripted(50), None)
+    assert guard.hit is None
 
 
 async def test_observe_sends_the_whole_answer_and_records_what_stop_would_have_done(make):
@@ -272,6 +287,11 @@ async def test_large_chunks_and_text_without_spaces_are_read_to_the_end(make, re
     assert guard.hit is not None
     assert guard.hit.detector == "toxicity"
     assert max(len(text) for text, _ in checks) <= 4096 + 256
+
+
+async def test_a_chunk_longer_than_one_check_is_sent_after_all_its_checks(make):
+    guard = make().start("acme")
+    assert await guard.push("word " * 2000 + " ".join(INSULT) + " word" * 100, 2100) is not None
 
 
 async def test_a_failed_check_does_not_end_the_answer_and_logs_no_text(make, caplog):
