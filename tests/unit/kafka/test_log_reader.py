@@ -1,7 +1,7 @@
-"""The log reader and the tail over a scripted consumer, without a broker."""
+"""The log reader over a scripted consumer, without a broker."""
 
 import asyncio
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from support.signal_log import watch_tick
 
 from stream.errors import LogExpired, ReaderStalled
-from stream.kafka import range_reader, tail
+from stream.kafka import range_reader
 from stream.kafka.log_reader import LogReader
 from stream.kafka.range_reader import RangeReader, retained
 from stream.wire import LogRange, encode
@@ -126,33 +126,6 @@ async def test_offsets_without_a_record_are_skipped(now):
     assert not reader.reached({PARTITION: 5})
     await reader.read()
     assert reader.reached({PARTITION: 5})
-
-
-async def test_a_tail_that_loses_the_connection_within_its_backlog_loses_no_record(monkeypatch):
-    consumers = [Consumer(4, 2, KafkaConnectionError()), Consumer(4, 4, 1)]
-
-    @asynccontextmanager
-    async def consumer_for(_options):
-        yield consumers.pop(0)
-
-    async def partition_counts(_options, topics):
-        return dict.fromkeys(topics, 1)
-
-    monkeypatch.setattr(tail, "consumer_for", consumer_for)
-    monkeypatch.setattr(tail, "partition_counts", partition_counts)
-    monkeypatch.setattr(tail, "_RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(tail.Tail, "_beginning", _from_the_start)
-    found = []
-    async with aclosing(tail.Tail({}, "t").records()) as records:
-        async for record in records:
-            found.append(record.offset)
-            if len(found) == 5:
-                break
-    assert found == [0, 1, 2, 3, 4]
-
-
-async def _from_the_start(_tail, _consumer, first, _ends):
-    return dict(first)
 
 
 @pytest.fixture
