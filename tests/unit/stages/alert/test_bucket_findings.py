@@ -7,6 +7,7 @@ from stream.bridge.firing_alerts import labels_of
 from stream.errors import StateUnreadable
 from stream.stages.alert.state import decode
 from stream.stages.watch.records import RESET
+from stream.wire import OWN_TENANT
 from stream.wire.ids import alert_id
 
 
@@ -98,6 +99,24 @@ def test_an_alarm_without_events_is_no_new_window():
     alerts.run([bucket_finding(1), bucket_finding(2, events=0), bucket_finding(3, events=0)])
     assert alerts.states[ACME].detectors["drift"].evidence.windows == 1
     assert told(alerts.run([watch_tick(2000.0)], 3)) == [("drift", "resolved", 1, 310.0)]
+
+
+def sentinel(number, feature="embedding", events=10):
+    finding = bucket_finding(number, "sentinel", side="output", events=events)
+    return msgspec.structs.replace(
+        finding, data=msgspec.structs.replace(finding.data, tenant=OWN_TENANT, feature=feature)
+    )
+
+
+def test_a_change_of_the_answers_to_fixed_prompts_is_one_alert_for_all_its_features():
+    records = Alerts().run([sentinel(1, "embedding"), sentinel(2, "characters"), sentinel(3, "embedding")])
+    assert len({record.data.alert_id for record in records}) == 1
+
+
+def test_an_alarm_about_fixed_prompts_without_answers_is_no_new_window():
+    log = [sentinel(1), *(sentinel(number, events=0) for number in range(2, 30)), watch_tick(2000.0)]
+    record = Alerts().run(log)[-1]
+    assert (record.data.state, record.data.severity, record.data.windows) == ("resolved", "warning", 1)
 
 
 def test_the_evidence_of_a_window_counts_all_its_events():

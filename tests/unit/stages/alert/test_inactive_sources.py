@@ -1,9 +1,7 @@
-from support.alert_log import Alerts, settings
-from support.signal_log import score_tick
+from support.alert_log import Alerts
+from support.signal_log import score_tick, watch_tick
 from support.source_liveness_log import START, found, rules, tick_lanes
 
-from stream.stages.alert.machine import Alerting
-from stream.stages.alert.state import decode, encode
 from stream.stages.watch.source_liveness import OWN_STREAM, SourceLiveness
 from stream.wire.ids import alert_id
 
@@ -61,8 +59,7 @@ def test_the_state_of_a_source_is_deleted_ten_minutes_after_its_alert_resolved()
     alerts.run(findings({"b": [(100, 200)]}))
     (state,) = alerts.states.values()
     assert len(state.detectors) == 1
-    stage = Alerting(settings(), lambda _alert, _detector, tipping, _others: tipping)
-    stage.watermark(state, START + 869, 100)
+    alerts.run([watch_tick(START + 869)], 100)
     assert len(state.detectors) == 1
-    stage.watermark(state, START + 871, 101)
-    assert decode(encode(state)).detectors == {}
+    alerts.run([watch_tick(START + 871)], 101)
+    assert state.detectors == {}

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from support.alert_log import ACME, Alerts, bucket_finding, settings, told
 from support.ledger_log import Log
@@ -25,6 +26,24 @@ def test_the_first_finding_opens_an_alert_and_event_time_without_a_finding_resol
     assert resolved.data.resolved_at == 400.0
     assert resolved.traceparent == opened.traceparent
     assert alerts.run([watch_tick(900.0)], 3) == []
+
+
+def test_an_alert_of_an_idle_stream_resolves_after_a_restart():
+    alerts = Alerts()
+    alerts.run([finding_of("r1", 100.0, "pii")])
+    alerts.restart()
+    assert told(alerts.run([watch_tick(500.0)], 1)) == [("pii", "resolved", 1, 400.0)]
+
+
+def test_an_alert_names_a_trained_version_and_no_base_version():
+    trained, base = (
+        msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, model_version=version))
+        for event, version in (
+            (finding_of("r1", 100.0, "pii"), "m_59a26d56f505"),
+            (finding_of("r2", 101.0, "pii"), "a1b2c3"),
+        )
+    )
+    assert [record.data.model_version for record in Alerts().run([trained, base])] == ["m_59a26d56f505", ""]
 
 
 def test_the_next_finding_after_a_resolve_opens_another_alert():

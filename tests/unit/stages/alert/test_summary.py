@@ -106,9 +106,11 @@ def test_a_change_of_the_called_tools_names_the_tools_if_the_finding_has_their_n
 
 def test_the_features_of_earlier_alarms_stay_in_the_summary():
     alarms = [
-        msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, feature=feature))
-        for event, feature in zip(map(bucket_finding, (1, 2, 3)), ("latency", "error", "latency"), strict=True)
+        msgspec.structs.replace(
+            event := bucket_finding(number), data=msgspec.structs.replace(event.data, feature=feature)
+        )
+        for number, feature in enumerate(("latency", "error", "latency", "error", "latency"), 1)
     ]
-    opened, *_, resolved = Alerts().run([*alarms, *(bucket_finding(number, alarm=False) for number in (4, 5, 6))])
+    opened, *_, resolved = Alerts().run([*alarms, *(bucket_finding(number, alarm=False) for number in (6, 7, 8))])
     assert "Earlier alarms" not in opened.data.summary
     assert "limit 10. Earlier alarms of this alert: error. Tenant acme. Resolved" in resolved.data.summary
