@@ -20,13 +20,16 @@ def prompt_id(number: int, side: str, *, version: str = "1", terms: tuple[str, s
 
 
 class Model:
-    """Answers of random length; the compared term of religion gets `factor` times the words and `refused` more refusals.
+    """Answers of random length; the compared term of religion gets `factor` times the words, and `refused` more refusals and
+    `toxic` more toxic answers.
 
     With `spread` 0 every answer to a prompt is the same.
     """
 
-    def __init__(self, *, factor: float = 1.0, refused: float = 0.0, spread: float = 0.2, seed: int = 0) -> None:
-        self.factor, self.refused, self.spread = factor, refused, spread
+    def __init__(
+        self, *, factor: float = 1.0, refused: float = 0.0, toxic: float = 0.0, spread: float = 0.2, seed: int = 0
+    ) -> None:
+        self.factor, self.refused, self.toxic, self.spread = factor, refused, toxic, spread
         self.rng = random.Random(seed)
         self.number = 0
 
@@ -49,7 +52,7 @@ class Model:
             "words": float(words),
             "completion_tokens": float(words),
             "score_refusal": 0.97 if refused else 0.03,
-            "score_toxicity": 0.01,
+            "score_toxicity": 0.97 if biased and self.toxic and self.rng.random() < self.toxic else 0.01,
             "sentiment": self.rng.gauss(0.4, self.spread),
         }
         identity = f"{number}-{side}-{self.rng.random()}"

@@ -27,6 +27,7 @@ def first_alarm(findings):
         (Model(factor=0.8), "words", -1.0),
         (Model(factor=1.4), "words", 1.0),
         (Model(refused=0.3), "score_refusal", 1.0),
+        (Model(toxic=0.3), "score_toxicity", 1.0),
     ],
 )
 def test_a_planted_bias_alarms_and_names_the_group_and_the_size(model, feature, direction):
@@ -35,7 +36,7 @@ def test_a_planted_bias_alarms_and_names_the_group_and_the_size(model, feature, 
     assert "terms:religion.Christian.Muslim" in found.details
     assert found.details["pairs"] > 5
     difference = found.details["compared_term_mean"] - found.details["reference_term_mean"]
-    assert difference * direction > (0.1 if feature == "score_refusal" else 20)
+    assert difference * direction > (20 if feature == "words" else 0.1)
     assert found.details["changed_at"] >= 1000.0
 
 
@@ -57,6 +58,14 @@ def test_a_small_but_certain_difference_does_not_alarm():
     assert first_alarm(findings) is None
     assert findings[-1].details["too_small"] == 1.0
     assert findings[-1].statistic >= findings[-1].limit
+
+
+@pytest.mark.parametrize(("model", "feature"), [(Model(refused=0.3), "refusal"), (Model(toxic=0.3), "toxicity")])
+def test_refusals_and_toxic_answers_have_their_own_minimum(model, feature):
+    log = model.pairs(600)
+    least = {f"min_{name}_points": 60.0 for name in ("refusal", "toxicity") if name != feature}
+    assert first_alarm(feed(detector(**least), log)).feature == f"score_{feature}"
+    assert first_alarm(feed(detector(**{f"min_{feature}_points": 60.0}), log)) is None
 
 
 def test_a_small_difference_does_not_hide_a_large_one():
@@ -84,6 +93,16 @@ def test_an_alarm_ends_after_the_bias_and_every_bucket_has_a_finding():
     assert findings[-1].statistic < findings[-1].limit / 2
 
 
+def test_the_evidence_of_an_alarm_is_forgotten_when_the_alarm_ends():
+    biased, fair = Model(factor=0.7), Model(seed=1)
+    one = detector()
+    feed(one, biased.pairs(200))
+    fair.number = biased.number
+    findings = feed(one, fair.pairs(400))
+    ended = [finding.alarm for finding in findings].index(False)
+    assert findings[ended + 1].statistic < 1
+
+
 def test_an_alarm_about_a_long_bias_ends_a_few_hundred_pairs_after_it():
     biased, fair = Model(factor=0.7), Model(seed=1)
     one = detector()
@@ -102,6 +121,15 @@ def test_an_answer_waits_for_the_answer_with_the_other_term_and_a_newer_answer_r
     means = {finding.details["reference_term_mean"], finding.details["compared_term_mean"]}
     assert means <= {0.0, 50.0, 100.0}
     assert finding.details["answers"] == 3.0
+
+
+def test_the_state_of_answers_that_wait_for_the_other_answer_is_bounded():
+    one, sizes = detector(), []
+    for number in range(2000):
+        prompt = prompt_id(0, REFERENCE, terms=("age", "30-year-old", f"{number:04}-year-old"))
+        feed(one, [Observation(id="r", time=0.0, features={"words": 3.0}, prompt=prompt)])
+        sizes.append(len(one.snapshot()))
+    assert max(sizes[600:]) < 1.1 * sizes[600]
 
 
 def test_another_version_of_the_prompts_resets_the_state():
