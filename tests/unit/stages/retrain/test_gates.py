@@ -177,15 +177,17 @@ def test_a_suppression_is_published_once_per_alert_set_and_failed_gates_and_can_
         alert("toxicity", 110.0, **few),
         alert("drift", 120.0, **few),
         alert("drift", 130.0, revision=1, **few),
-        alert("drift", 140.0, revision=2, events=150, principals={"k1": 60, "k2": 50, "k3": 40}),
-        alert("drift", 150.0, revision=3),
+        alert("drift", 135.0, revision=2, **few | {"principals": {"k1": 10}}),
+        alert("drift", 140.0, revision=3, events=150, principals={"k1": 60, "k2": 50, "k3": 40}),
+        alert("drift", 150.0, revision=4),
     )
     assert [(decision.record.state, refused(decision.record)) for decision in told] == [
         ("suppressed", ["agree", "events"]),
         ("suppressed", ["events"]),
+        ("suppressed", ["events", "largest_share"]),
         ("requested", []),
     ]
-    assert len({decision.record.retraining_id for decision in told}) == 3
+    assert len({decision.record.retraining_id for decision in told}) == 4
 
 
 def test_the_cool_down_suppresses_requests_and_is_published_only_for_new_alerts():
@@ -241,6 +243,8 @@ OTHER = {"retraining_id": "rt_other"}
         [("started", LEASE), ("progress", LEASE)],
         [("started", EXPIRED), ("started", {"epoch": 2, "lease_until": 200.0})],
         [("started", {"epoch": 2, "lease_until": 200.0}), ("failed", {"epoch": 1})],  # a record of the earlier owner
+        [("started", {"epoch": 2, "lease_until": 200.0}), ("progress", EXPIRED)],
+        [("started", {"epoch": 2, "lease_until": 200.0}), ("trained", {}), ("failed", {"epoch": 1})],
         [("started", LEASE), ("completed", {})],  # Weir's own trainer continues with the gate
         [("started", LEASE), ("trained", {"epoch": 1}), ("blessed", {"epoch": 1})],
         [("started", EXPIRED), ("blessed", {}), ("shadow", {}), ("canary", {})],
@@ -327,3 +331,57 @@ def test_a_rebuilt_state_has_the_newest_request_from_the_retraining_topic():
 def test_a_request_names_the_detectors_of_its_alerts_and_a_suppression_none():
     suppressed, request = Run()(alert("toxicity", 110.0), alert("drift", 120.0))
     assert (suppressed.record.detectors, request.record.detectors) == ((), ("drift", "toxicity"))
+
+
+def test_the_alert_with_the_most_windows_counts():
+    assert Run().last(alert("toxicity", 110.0, windows=1), alert("drift", 120.0, windows=3)).state == "requested"
+
+
+@pytest.mark.parametrize(("flooded", "agreeing", "failed"), [("drift", 2, True), ("pii", 3, True), ("pii", 2, False)])
+def test_one_key_must_not_cause_the_findings_of_a_required_detector(flooded, agreeing, failed):
+    many = {"events": 600, "principals": {"k1": 200, "k2": 200, "k3": 200}}
+    flood = {"events": 60, "principals": {"k9": 60}}
+    log = [alert(name, 110.0, **(flood if name == flooded else many)) for name in ("toxicity", "pii", "drift")]
+    record = Run(agreeing_alerts=agreeing).last(*log)
+    assert refused(record) == ["largest_share"] * failed
+
+
+def test_findings_without_api_keys_do_not_confirm_a_drift():
+    record = Run().last(alert("toxicity", 110.0, principals={}), alert("drift", 120.0))
+    assert refused(record) == ["largest_share"]
+
+
+def test_the_share_of_a_key_is_its_share_of_all_events_of_the_alert():
+    few = {"events": 1000, "principals": {"k1": 60, "k2": 10, "k3": 10}}
+    assert Run().last(alert("toxicity", 110.0, **few), alert("drift", 120.0, **few)).state == "requested"
+
+
+def test_the_same_alerts_cause_another_request_after_the_cool_down():
+    run = Run(cool_down_seconds=1000)
+    first = run.last(alert("toxicity", 110.0), alert("drift", 120.0))
+    again = run.last(alert("drift", 1120.0, revision=1))
+    assert (again.state, again.alert_ids) == ("requested", first.alert_ids)
+    assert again.retraining_id != first.retraining_id
+
+
+def test_an_update_of_a_requests_alert_is_not_suppressed_after_another_alert_resolved():
+    run = Run()
+    run(alert("toxicity", 110.0), alert("drift", 120.0), alert("toxicity", 125.0, state="resolved", revision=1))
+    assert run(alert("drift", 130.0, revision=1)) == []
+
+
+def test_the_data_of_a_request_begin_with_the_windows_that_opened_the_first_alert():
+    run = Run()
+    run.stage = Retraining(settings(alerts={"open_windows": 3}))
+    (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
+    assert request.since == 85.0
+
+
+def test_the_state_of_ended_alerts_and_requests_is_bounded():
+    run, sizes = Run(), []
+    for number in range(200):
+        name, ended = f"{number:03}", {"state": "failed", "reason": "", "tenant": "acme", "model": MODEL, "at": 1.0}
+        run(alert("pii", 110.0, name=name), alert("pii", 110.0, name=name, state="resolved", revision=1))
+        run.stage.progress(run.state.requests, RetrainingRecord(retraining_id=f"rt_{name}", **ended), number)
+        sizes.append(len(encode(run.state.alerts)) + len(encode(run.state.requests)))
+    assert max(sizes[70:]) < 1.1 * sizes[70]
