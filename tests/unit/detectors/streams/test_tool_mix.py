@@ -42,11 +42,15 @@ def test_a_new_tool_is_an_alarm_of_its_bucket(names):
     assert found[-1].details["recent_mean"] > found[-1].details["reference_mean"]
 
 
-def test_more_calls_in_an_answer_are_an_alarm():
+@pytest.mark.parametrize(("before", "now"), [(1, 9), (9, 1)])
+def test_more_or_fewer_calls_in_an_answer_are_an_alarm(before, now):
     detector = create_stream("tool_mix", OPTIONS)
-    alarms(detector, answers(["search"], 300))
-    many = [Observation(id=f"m{row}", time=1.0, features=tool_features(["search"] * 9)) for row in range(40)]
-    assert {finding.feature for finding in alarms(detector, many)} == {"tool_calls"}
+    first, later = (
+        [Observation(id=f"{calls}-{row}", time=1.0, features=tool_features(["search"] * calls)) for row in range(rows)]
+        for calls, rows in ((before, 300), (now, 40))
+    )
+    assert alarms(detector, first) == []
+    assert {finding.feature for finding in alarms(detector, later)} == {"tool_calls"}
 
 
 def test_answers_without_calls_are_no_events():
@@ -64,6 +68,14 @@ def test_an_alarm_names_the_tools_of_its_bucket_if_the_observations_name_them():
     named = [{name for name in finding.details if name.startswith("tool:")} for finding in found]
     assert {"tool:erase"} in named
     assert all(one <= {"tool:erase"} for one in named)
+
+
+def test_an_alarm_names_at_most_three_tools():
+    detector, bucket = create_stream("tool_mix", OPTIONS), tool_features(["erase"])
+    alike = [name for number in range(300) if tool_features([name := f"erase{number}"]) == bucket][:5]
+    detector.update_many(answers(["search", "read"], 300))
+    found = detector.update_many(answers(alike, 60, seed=1, named=alike))
+    assert len([name for name in found.details if name.startswith("tool:")]) == 3
 
 
 def test_only_declared_tools_with_plain_names_are_named():
