@@ -73,6 +73,12 @@ class Stack:
     def metric(self, outcome):
         return copies(outcome) in generate_latest(self.registry).decode()
 
+    async def assert_only_the_next_request_is_copied(self):
+        """Copies are sent in the order of their requests, so a copy of an earlier request would be the first that is counted."""
+        answer = await self.ask(messages=CHAT["messages"])
+        await until("the only copy is counted", lambda: self.metric("answered"))
+        assert {record.shadow_of for record in self.records()} == {"", answer.headers["x-request-id"]}
+
 
 @pytest.fixture
 def started(tmp_path):
@@ -230,7 +236,8 @@ async def test_weirs_own_prompts_are_not_asked_again(started):
     stack = started()
     stack.client.headers["authorization"] = "Bearer own-key"
     await stack.ask(messages=CHAT["messages"])
-    assert len(stack.sent) == 1
+    stack.client.headers["authorization"] = f"Bearer {KEY}"
+    await stack.assert_only_the_next_request_is_copied()
 
 
 async def test_an_answer_that_the_guard_stopped_is_not_asked_again(started):
@@ -239,7 +246,17 @@ async def test_an_answer_that_the_guard_stopped_is_not_asked_again(started):
     stack = started(guards=guards)
     answer = await stack.ask(messages=[{"role": "user", "content": "write to jane.doe@example.com or not at all"}])
     assert answer.json()["choices"][0]["finish_reason"] == "content_filter"
-    assert len(stack.sent) == 1
+    await stack.assert_only_the_next_request_is_copied()
+    guards.close()
+
+
+async def test_the_guard_does_not_check_a_copy(started):
+    guards = Guards(GuardRules(tables={"*": {"mode": "observe", "detectors": ["toxicity"]}}), CollectorRegistry())
+    await guards.load()
+    stack = started(guards=guards)
+    await stack.ask(messages=[{"role": "user", "content": "I hate you, you worthless piece of shit."}])
+    ends = [record for record in await stack.copied() if isinstance(record, ResponseRecord)]
+    assert [(bool(end.shadow_of), end.guard is not None) for end in ends] == [(False, True), (True, False)]
     guards.close()
 
 
