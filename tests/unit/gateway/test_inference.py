@@ -3,6 +3,7 @@ import contextlib
 import json
 
 import pytest
+from support.scripted_upstream import DONE, Answer
 
 from serving.capture.balance import read_balance
 from serving.ray_local.haproxy import timeout_page
@@ -147,7 +148,7 @@ async def test_a_disconnect_leaves_a_cancelled_end_with_the_text_so_far(stack, s
     assert stack.engine.stats().running == 0
     request, end = stack.records()
     assert end.data.request_id == request.data.request_id
-    assert end.data.status == "cancelled"
+    assert (end.data.status, end.data.error.status) == ("cancelled", 499)
     assert end.data.text.startswith("word")
     assert len(end.data.text) < len(text)
 
@@ -207,6 +208,53 @@ async def test_a_replica_lost_in_a_stream_is_an_error_event_without_done(stack):
     assert end.data.owed == ("pii", "refusal")
 
 
+def answering(*choices):
+    """Return a method `generate` that answers with one chunk for each choice."""
+
+    async def generate(request):
+        for choice in choices:
+            yield {"choices": [choice]}
+
+    return generate
+
+
+async def test_an_answer_that_a_replica_does_not_finish_is_aborted(stack):
+    stack.backend.generate = answering({"index": 0, "delta": {"content": "one"}})
+    answer = await stack.chat()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_replica_lost")
+    assert stack.ended()[1].status == "aborted"
+
+
+async def test_ignored_choices_are_logged(stack, caplog):
+    stack.backend.generate = answering(
+        {"index": 0, "delta": {"content": "one"}, "finish_reason": "stop"}, {"index": -1, "delta": {"content": "two"}}
+    )
+    assert (await stack.chat()).status_code == 200
+    assert "1 pieces of choices or tool calls are not recorded: their index is invalid" in caplog.text
+
+
+async def test_a_disconnect_after_the_end_is_recorded_changes_nothing(stack):
+    async def send(message):
+        if b"[DONE]" in message.get("body", b""):
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await drive(stack, "a b", send, stream=True)
+    assert stack.ended()[1].status == "complete"
+    ends = [
+        stack.registry.get_sample_value("weir_inference_ends_total", {"status": name})
+        for name in ("complete", "cancelled")
+    ]
+    assert [end or 0 for end in ends] == [1, 0]
+
+
+async def test_a_stream_without_events_has_an_end(relay):
+    stack = relay(Answer(DONE))
+    answer = await stack.chat(stream=True)
+    assert (answer.status_code, answer.text) == (200, "data: [DONE]\n\n")
+    assert stack.ended()[1].status == "complete"
+
+
 async def test_a_prompt_too_long_is_recorded_as_an_error(stack):
     answer = await stack.chat("w " * 8_191)
     assert answer.status_code == 400
@@ -228,6 +276,7 @@ async def test_an_internal_error_is_a_500_and_an_error_end(stack, caplog):
     assert "canary" not in answer.text + caplog.text
     _, end = stack.records()
     assert (end.data.status, end.data.error.kind) == ("error", "ZeroDivisionError")
+    assert stack.registry.get_sample_value("weir_inference_failures_total", {"gen_ai_request_model": "echo"}) == 1
 
 
 async def test_a_full_replica_is_503_with_retry_after(make_stack):
@@ -338,4 +387,4 @@ async def test_an_answer_that_cannot_be_encoded_still_has_an_end(stack, stream):
         await stack.chat("hi", stream=stream)
     _, end = stack.records()
     assert end.data.request_id
-    assert end.data.messages == ()
+    assert (end.data.messages, end.data.owed) == ((), ()), "a detector cannot check text that is not recorded"

@@ -22,6 +22,7 @@ async def test_the_records_continue_the_trace_of_the_client(stack):
     assert chat.attributes["gen_ai.usage.output_tokens"] == 3
     assert chat.attributes["gen_ai.response.finish_reasons"] == ("stop",)
     assert chat.attributes["gen_ai.response.id"] == answer.json()["id"]
+    assert chat.attributes["gen_ai.response.model"] == "echo@echo"
     assert root.attributes["http.response.status_code"] == 200
     events = stack.records()
     assert {event.traceparent for event in events} == {f"00-{TRACE}-{chat.context.span_id:016x}-01"}
@@ -116,6 +117,13 @@ async def test_a_failed_span_is_described_by_its_error_type(stack):
     await stack.chat("canary")
     descriptions = {span.status.description for span in stack.spans.get_finished_spans()}
     assert descriptions == {"model_replica_lost"}
+
+
+async def test_a_request_that_capture_rejects_fails_its_span(make_stack):
+    stack = make_stack(on_full="reject", limit_bytes=1024)
+    await stack.chat("canary")
+    chat = next(span for span in stack.spans.get_finished_spans() if span.name == "chat echo")
+    assert (chat.status.status_code, chat.attributes["error.type"]) == (StatusCode.ERROR, "spool_full")
 
 
 @pytest.mark.parametrize("lose_after", [0, 1], ids=["before the stream", "in the stream, after status 200"])
