@@ -267,6 +267,26 @@ def test_a_change_below_the_minimum_effect_is_reported_and_is_no_alarm(changed, 
     assert first_alarm(sensitive, (*calls(rng, 100, "a"), *calls(rng, 80, "b", **changed))) != NEVER
 
 
+@pytest.mark.parametrize(("setting", "alarms"), [("min_latency_ratio", False), ("min_token_ratio", True)])
+def test_latencies_have_their_own_minimum(setting, alarms):
+    rng = np.random.default_rng(3)
+    detector = create_stream("anomaly", FAST | {setting: 3.0})
+    first_alarm(detector, calls(rng, 100, "a"))
+    assert (first_alarm(detector, calls(rng, 80, "b", latency=24.0)) != NEVER) is alarms
+
+
+@pytest.mark.parametrize("tokens", [4.0, 400.0])
+def test_shorter_or_longer_prompts_are_an_anomaly(tokens):
+    rng, detector = np.random.default_rng(3), create_stream("anomaly", FAST)
+    for mean, expected in ((40.0, ""), (tokens, "prompt_tokens")):
+        log = [
+            Observation(id=f"{mean}{row}", time=1.0, features={"prompt_tokens": mean + rng.random()})
+            for row in range(100)
+        ]
+        _, finding = first_alarm(detector, log)
+        assert getattr(finding, "feature", "") == expected
+
+
 @pytest.mark.parametrize(
     ("burst", "feature"),
     [({"error": 1.0}, "error"), ({"latency": 60.0}, "latency_seconds"), ({"tokens": 200.0}, "completion_tokens")],
