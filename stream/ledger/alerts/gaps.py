@@ -1,8 +1,9 @@
 """Groups gap records into episodes. A gap record counts records that capture accepted but could not deliver.
 
 An episode is a run of gap records with less than `resolve_seconds` between neighbouring records. Each episode is one
-alert, whose id, start and end are a function of the log. To ensure this, the time of a gap record is the watermark of
-its partition, and a record counts only when no partition can add an earlier record.
+alert, whose id, start and end are a function of the log. To ensure this, a gap record starts at the watermark of its
+partition, and a record counts only when no partition can add an earlier record. A record ends at its event time, because
+a full spool has no ticks: the watermark can be as old as the start of the loss.
 """
 
 import sqlite3
@@ -42,6 +43,7 @@ class _Gap(msgspec.Struct, frozen=True, order=True):
     source: str
     count: int
     reason: str
+    ended: float
 
 
 def next_gap_episode(
@@ -54,11 +56,11 @@ def next_gap_episode(
     """
     if until is None:
         return GapEpisode()
-    query = "SELECT logged, event_id, source, count, reason FROM gaps WHERE logged > ? AND logged < ?"
+    query = "SELECT logged, event_id, source, count, reason, max(logged, time) AS ended FROM gaps WHERE logged > ? AND logged < ?"
     bounds = (since - resolve_seconds, until)
     records = sorted(record for database in databases for record in select(database, _Gap, query, bounds))
     for episode in _episodes(records, resolve_seconds):
-        over = episode[-1].logged + resolve_seconds
+        over = _end(episode) + resolve_seconds
         if over > since:
             return _summarised(databases, episode, over if over <= until else None)
     return GapEpisode()
@@ -67,12 +69,16 @@ def next_gap_episode(
 def _episodes(records: list[_Gap], resolve_seconds: float) -> Iterable[list[_Gap]]:
     episode: list[_Gap] = []
     for record in records:
-        if episode and record.logged >= episode[-1].logged + resolve_seconds:
+        if episode and record.logged >= _end(episode) + resolve_seconds:
             yield episode
             episode = []
         episode.append(record)
     if episode:
         yield episode
+
+
+def _end(episode: list[_Gap]) -> float:
+    return max(record.ended for record in episode)
 
 
 def _summarised(databases: Sequence[sqlite3.Connection], episode: list[_Gap], over: float | None) -> GapEpisode:

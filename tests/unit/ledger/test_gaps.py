@@ -40,6 +40,17 @@ def test_a_gap_that_is_read_after_its_end_still_has_an_alert(ledger):
     assert (alert.opened_at, alert.resolved_at) == (100.0, 400.0)
 
 
+def test_a_gap_record_without_ticks_during_the_loss_resolves_after_its_own_time(ledger):
+    log = Log()
+    ledger.apply(log.inference(tick(100.0), gap("s1", 7, 9, time=3700.0), tick(3701.0)))
+    assert states(ledger.decide(3)) == [FIRING]
+    ledger.apply(log.inference(gap("s1", 12, 12, ("r12",), time=3705.0), tick(4004.0)))
+    (grown,) = ledger.decide(3)
+    assert (grown.state, grown.statistic, grown.opened_at) == ("firing", 4.0, 100.0)
+    (resolved,) = ledger.apply(log.inference(tick(4005.5))).decide(3)
+    assert (resolved.state, resolved.resolved_at) == ("resolved", 4005.0)
+
+
 def test_two_episodes_are_two_alerts_in_order(ledger):
     ledger.apply(Log().inference(tick(100.0), gap("s1", 1, 1), tick(400.0), gap("s1", 9, 9), tick(401.0)))
     assert states(ledger.decide(4)) == [FIRING, RESOLVED, FIRING]
