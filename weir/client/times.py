@@ -16,12 +16,12 @@ _PRINTED_UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 def parse_since(since: Since, now: datetime | None = None) -> datetime | None:
     """Return `since` as a time; a duration (``10m``, ``2h``, ``1d``, a timedelta) is subtracted from `now`.
 
-    A time without a time zone is in the zone of this machine.
+    A text needs an offset, because every printed time is UTC. A datetime without a time zone is in the zone of this machine.
 
     Raises
     ------
     SettingsError
-        `since` is neither a time nor a duration, or is out of the range of times.
+        `since` is neither a time nor a duration, is a text without an offset, or is out of the range of times.
     """
     now = now or datetime.now(UTC)
     found = since
@@ -47,11 +47,16 @@ def parse_duration(text: str) -> timedelta:
 
 def _parse_time(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise SettingsError(
             f"{text!r} is neither a duration nor a time; write 30s, 10m, 2h, 1d, or 2026-01-31T12:00:00Z"
         ) from None
+    if found.tzinfo is None:
+        raise SettingsError(
+            f"{text!r} has no offset from UTC; write 2026-01-31T12:00:00Z for UTC, or +01:00 in place of Z"
+        )
+    return found
 
 
 def format_time(seconds: float) -> str:

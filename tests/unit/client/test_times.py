@@ -35,7 +35,13 @@ def test_other_values_are_an_error_with_examples(since):
         parse_since(since, NOW)
 
 
-@pytest.mark.parametrize("since", ["9999999d", "0001-01-01", timedelta.max])
+@pytest.mark.parametrize("since", ["2026-01-31T11:00:00", "2026-01-31", "20260131", "2026-W05"])
+def test_a_text_without_an_offset_is_an_error(since):
+    with pytest.raises(SettingsError, match=rf"^'{since}' has no offset from UTC; write 2026-01-31T12:00:00Z"):
+        parse_since(since, NOW)
+
+
+@pytest.mark.parametrize("since", ["9999999d", datetime.fromisoformat("0001-01-01"), timedelta.max])
 def test_a_time_out_of_range_is_an_error_with_examples(since, monkeypatch):
     monkeypatch.setenv(
         "TZ", "Asia/Kathmandu"
@@ -49,7 +55,7 @@ def test_a_time_out_of_range_is_an_error_with_examples(since, monkeypatch):
         time.tzset()
 
 
-def test_a_time_without_a_zone_is_local():
+def test_a_datetime_without_a_zone_is_local():
     assert parse_since(datetime(2026, 1, 31, 12, 0), NOW).tzinfo is not None  # noqa: DTZ001 - the test needs a time without a zone
 
 
