@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+from stream.count_text import count_text
 from stream.ledger.schema import transaction
-from stream.wire import DecodeError, Event, SchemaError, bounded, decode
+from stream.wire import Event, WireError, bounded, decode
 
 _LOG = logging.getLogger(__name__)
 #: Topic and partition.
@@ -44,11 +45,12 @@ Handler = Callable[[LogRecord, Event, Any], None]
 
 
 class _Progress:
-    """The next offset of each partition, and the number of records that a batch skipped."""
+    """The next offset of each partition, the number of records that a batch skipped, and the unreadable records."""
 
     def __init__(self, offsets: dict[Partition, int]) -> None:
         self.next = offsets
         self.skipped: Counter[tuple[str, str]] = Counter()
+        self.unreadable: dict[Partition, list[tuple[int, WireError]]] = {}
 
 
 class LedgerFile:
@@ -107,6 +109,10 @@ class LedgerFile:
                     taken += 1
             self._flush()
             self._write_progress(progress)
+        # One line for each batch: a foreign producer can write any number of unreadable records.
+        for (topic, partition), found in progress.unreadable.items():
+            skipped = count_text(len(found), "unreadable record is", "unreadable records are")
+            _LOG.warning("%s/%d: %s skipped, the first at %d: %s", topic, partition, skipped, *found[0])
         return taken
 
     def _flush(self) -> None:
@@ -129,8 +135,9 @@ class LedgerFile:
                 continue
             try:
                 event = bounded(decode(record.value, record.headers), record.timestamp / 1000)
-            except (SchemaError, DecodeError) as error:
+            except WireError as error:
                 progress.skipped[record.topic, error.disposition] += 1
+                progress.unreadable.setdefault(key, []).append((record.offset, error))
             else:
                 yield record, event
 

@@ -111,15 +111,16 @@ def decode(value: bytes | None, headers: Headers) -> Event:
 
     Requests and end records of version 1 are converted to the current structs; `type` is still the type of the record.
     Raises DecodeError if there is no value, if a required attribute is missing or not UTF-8, or if type or version is
-    unknown. Raises SchemaError if the data does not fit its type; the message has the field's path, never its value.
+    unknown. Raises SchemaError if the data does not fit its type; the message has the field's path. No message has a value of
+    the record, so logs and dead letters can contain it.
     """
     attributes = _attributes(headers)
     kind = attributes.get("type", "")
     decoder = _DECODERS.get(kind)
-    if value is None:
-        raise DecodeError(f"event of type {kind!r} has no value; a tombstone is not an event")
     if decoder is None:
         raise DecodeError(f"ce_type is not one of Weir's {len(_DECODERS)} event types")
+    if value is None:
+        raise DecodeError(f"event of type {kind!r} has no value; a tombstone is not an event")
     try:
         data = decoder.decode(value)
     except msgspec.ValidationError as error:

@@ -23,6 +23,7 @@ def without(name):
         (RECORD.value, HEADERS | {"ce_id": b"\xff"}, DecodeError, "UTF-8"),
         (RECORD.value, HEADERS | {"ce_type": b"weir.tick.v9"}, DecodeError, "ce_type"),
         (None, HEADERS, DecodeError, "no value"),
+        (None, HEADERS | {"ce_type": b"secret"}, DecodeError, "ce_type"),
         (b"", HEADERS, DecodeError, "not JSON"),
         (b"\xff\xfe", HEADERS, DecodeError, "not JSON"),
         (b'{"unknown": ' + b"[" * 100_000, HEADERS, DecodeError, "not JSON"),

@@ -270,6 +270,11 @@ def test_coverage_is_split_by_detector_tenant_and_model_worst_first():
     assert "and 13 more" in text
 
 
+def test_skipped_records_are_counted_by_topic():
+    text = " ".join(printed(pairs(), skipped={"weir.verdicts": 4, "weir.inference": 8}).split())
+    assert "; 12 records could not be read or stored: weir.inference 8, weir.verdicts 4 (see" in text
+
+
 def test_only_a_firing_alert_is_printed_with_its_runbook_line():
     (record,) = decide([], Observation(log_time=100.0, lag_seconds=61.0, lag_identity="0/s1@39.0"), LedgerSettings())
     alert = msgspec.convert(record, Alert, from_attributes=True)

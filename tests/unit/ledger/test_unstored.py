@@ -94,6 +94,18 @@ def test_a_record_that_sqlite_rejects_is_skipped_and_logged_without_its_values(s
     assert "canary" not in caplog.text
 
 
+def test_unreadable_records_are_logged_once_with_their_place_and_reason(shard, log, unstored, caplog):
+    reject(shard.database, "events", "request_id", "bad")  # the batch is halved, so its records are read again
+    junk = [entry for _ in range(3) for entry in log.raw("weir.verdicts", b"canary", [("ce_canary", b"\xff")])]
+    assert shard.apply([*log.inference(request("bad", 10.0), request("r1", 10.0)), *junk]) == 1
+    assert coverage_of([shard.database]).skipped == {"weir.inference": 1, "weir.verdicts": 3}
+    lines = [line for line in caplog.messages if "unreadable" in line]
+    assert lines[0].startswith("weir.verdicts/0: ")
+    assert "at 0: header ce_specversion is not 1.0" in lines[0]
+    assert sum(int(line.split()[1]) for line in lines) == 3
+    assert "canary" not in caplog.text
+
+
 def test_counts_equal_those_of_a_ledger_that_stores_each_record_alone(shard, log, unstored):
     alone = Shard(":memory:")
     for one in (shard, alone):

@@ -91,8 +91,9 @@ def _coverage(coverage: CoverageStatus) -> list[RenderableType]:
     if coverage.gap_records:
         line.append(f"; {count_text(coverage.gap_records, 'record')} not delivered", style="yellow")
     if skipped := sum(coverage.skipped.values()):
+        topics = ", ".join(f"{topic} {records}" for topic, records in sorted(coverage.skipped.items()))
         line.append(
-            f"; {count_text(skipped, 'record')} could not be read or stored (see `weir dlq list` and the ledger's log)",
+            f"; {count_text(skipped, 'record')} could not be read or stored: {topics} (see `weir dlq list` and the ledger's log)",
             style="yellow",
         )
     splits = (("detector", coverage.by_detector), ("tenant", coverage.by_tenant), ("model", coverage.by_model))
