@@ -67,7 +67,10 @@ class VerdictNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GapNote(msgspec.Struct, frozen=True, kw_only=True):
-    """The gap record of a request that could not be delivered."""
+    """The gap record of a request that could not be delivered.
+
+    `time` is that of the gap record, which can be hours after the request: a full spool writes it when it has space again.
+    """
 
     source: str
     first_number: int

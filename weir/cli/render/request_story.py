@@ -14,6 +14,7 @@ from stream.wire import ABORTED, AlertRecord, CorrectionRecord, RetrainingRecord
 from weir.cli.render.alert import SEVERITY_STYLE
 from weir.cli.render.content import content_lines
 from weir.cli.render.output import printable
+from weir.client.times import format_time
 from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
 from weir.operate.retraining import RetrainingEntry, RetrainingHistory
@@ -33,14 +34,13 @@ def story_lines(
     cluster_terms: Mapping[str, ClusterTerms] | None = None,
 ) -> Iterator[Text]:
     """Yield the lines of text that describe a request."""
-    day = _date(story.gap.time if story.events is None and story.gap is not None else story.at)
+    day = _date(story.at)
     yield from _head(story, day, trace_url)
     if story.gap is not None:
         gap = story.gap
         numbers = f"numbers {gap.first_number} to {gap.last_number} of source {gap.source}"
-        yield _line(
-            day, gap.time, ("NOT DELIVERED", "bold red"), f"  counted in a gap record ({numbers}): {gap.reason}"
-        )
+        lost = f"  lost at or before {format_time(gap.time)}, counted in a gap record ({numbers}): {gap.reason}"
+        yield Text.assemble(_INDENT, ("NOT DELIVERED", "bold red"), lost)
     if story.events is not None:
         for location in story.events.locations:
             yield _event(story, day, location)
@@ -65,9 +65,9 @@ def story_lines(
 
 
 def _head(story: RequestStory, day: str, trace_url: str) -> Iterator[Text]:
-    head = Text.assemble(("request ", "bold"), story.request_id, f"  {day}")
+    head = Text.assemble(("request ", "bold"), story.request_id)
     if story.events is not None:
-        head.append(f"  tenant {story.events.tenant}, model {story.events.model}")
+        head.append(f"  {day}  tenant {story.events.tenant}, model {story.events.model}")
     yield head
     if story.events is not None and story.events.shadow_of:
         yield Text.assemble(("copy    ", "bold"), f"of request {story.events.shadow_of}; no user received this answer")
