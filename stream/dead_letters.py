@@ -1,7 +1,7 @@
 """Dead letters: unchanged copies of records that cannot be read or processed, with their origin and the reason.
 
 The header names follow Kafka Connect, with the prefix ``__weir.errors.`` instead of ``__connect.errors.``. No header
-contains an error message, because such a message may quote personal data.
+contains an error message that may quote personal data: only the message of a WireError, which has no value of the record.
 """
 
 import logging
@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from aiokafka.errors import MessageSizeTooLargeError
 from prometheus_client import CollectorRegistry, Counter
+
+from stream.wire.errors import WireError
 
 HEADER_PREFIX = "__weir.errors."
 #: Header of a note on the dead-letter topic: the letter at this offset was replayed (`weir dlq replay`).
@@ -26,13 +28,13 @@ class _Produces(Protocol):
     ) -> Any: ...
 
 
-def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, disposition: str) -> Headers:
+def dead_letter_headers(message: Any, *, stage: str, place: str, error: str | WireError, disposition: str) -> Headers:
     """Return the headers of a dead letter: the headers of `message`, then Weir's own.
 
     Weir's header ``attempt`` is one more than in `message`, or 1 if `message` is not a dead letter.
 
-    `stage` is the agent that failed, `place` the class that failed. `error` is the class name of the exception, never
-    its message. `disposition` is one of :data:`DISPOSITIONS`.
+    `stage` is the agent that failed, `place` the class that failed. `error` is a WireError, or the class name of another
+    exception, never its message. `disposition` is one of :data:`DISPOSITIONS`.
     """
     own = [(name, value) for name, value in message.headers or () if not name.startswith(HEADER_PREFIX)]
     before = dict(message.headers or ()).get(f"{HEADER_PREFIX}attempt") or b"0"
@@ -43,11 +45,12 @@ def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, dis
         "offset": str(message.offset),
         "stage": stage,
         "class.name": place,
-        "exception.class.name": error,
+        "exception.class.name": error if isinstance(error, str) else type(error).__name__,
+        "reason": "" if isinstance(error, str) else str(error),
         "disposition": disposition,
         "attempt": str(attempt),
     }
-    return (*own, *((HEADER_PREFIX + name, value.encode()) for name, value in facts.items()))
+    return (*own, *((HEADER_PREFIX + name, value.encode()) for name, value in facts.items() if value))
 
 
 class DeadLetters:
@@ -78,25 +81,23 @@ class DeadLetters:
         for disposition in DISPOSITIONS:  # starts at zero, so that Prometheus sees the first dead letter as an increase
             self.counter.labels(stage, disposition)
 
-    async def send(self, message: Any, *, disposition: str, error: str, place: str = "") -> None:
+    async def send(self, message: Any, *, disposition: str, error: str | WireError, place: str = "") -> None:
         """Publish the dead letter of `message`, and wait for the acknowledgement.
 
         If the record with Weir's headers is too large for Kafka, only Weir's headers are published. They contain the
         topic and the offset of the full record.
         """
-        headers = dead_letter_headers(
-            message, stage=self._stage, place=place or self._stage, error=error, disposition=disposition
-        )
+        where = {"stage": self._stage, "place": place or self._stage}
+        headers = dead_letter_headers(message, **where, error=error, disposition=disposition)
         value = message.value if message.value is not None or message.key is not None else b""
         try:
             await self._publisher.produce(self._topic, key=message.key, value=value, headers=headers, partition=0)
         except MessageSizeTooLargeError:
-            short = dead_letter_headers(
-                message, stage=self._stage, place=place or self._stage, error=error, disposition="oversize"
-            )[-8:]
-            await self._publisher.produce(self._topic, key=None, value=b"", headers=short, partition=0)
             disposition = "oversize"
+            headers = dead_letter_headers(message, **where, error=error, disposition=disposition)
+            short = tuple(header for header in headers if header[0].startswith(HEADER_PREFIX))
+            await self._publisher.produce(self._topic, key=None, value=b"", headers=short, partition=0)
         self.counter.labels(self._stage, disposition).inc()
-        _log.warning(
-            "dead letter: %s-%d offset %d, %s, %s", message.topic, message.partition, message.offset, disposition, error
-        )
+        place = f"{message.topic}-{message.partition} offset {message.offset}"
+        what = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        _log.warning("dead letter: %s, %s, %s", place, disposition, what)

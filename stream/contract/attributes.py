@@ -47,7 +47,8 @@ _FACTS = {
     "stage": "The stage that could not process the record: score, watch, alert or retrain.",
     "class.name": "The part of the stage.",
     "exception.class.name": "The class of the error, without its message, which may quote the text.",
-    "disposition": "The reason.",
+    "reason": "Why the record is not an event of Weir, without a value of the record. Only with decode, schema and oversize.",
+    "disposition": "The kind of failure.",
     "attempt": "How often the record became a dead letter.",
     "replayed": "On a note about a replayed dead letter: the offset of that letter.",
 }

@@ -20,7 +20,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
     `time` and `replayed_at` are seconds since the epoch. If a header is missing, `stage` and `topic` are "", and
     `partition` and `source_offset` are -1. `place` is the name of the class that failed, `exception` the class name of
-    the error. If `value_kept` is false, the value was too large for the dead-letter topic and is read from the source
+    the error. `reason` is why the record is not an event, or "". If `value_kept` is false, the value was too large for the dead-letter topic and is read from the source
     topic. `replayed_to` is the offset of the last replayed record on the source topic.
     """
 
@@ -33,6 +33,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     disposition: str
     place: str
     exception: str
+    reason: str
     attempt: int
     size_bytes: int
     request_id: str | None
@@ -73,6 +74,7 @@ def letter_of(record: ConsumerRecord) -> DeadLetter:
         disposition=disposition,
         place=fact("class.name"),
         exception=fact("exception.class.name"),
+        reason=fact("reason"),
         attempt=max(_number(headers.get(f"{HEADER_PREFIX}attempt")), 0),
         size_bytes=len(value),
         request_id=_id(headers.get("ce_correlationid")),

@@ -112,7 +112,7 @@ class ScoreAgent:
 
     async def _reject(self, raw: Any, error: WireError) -> None:
         await self._parts.dead_letters.send(
-            raw.message, disposition=error.disposition, error=type(error).__name__, place="stream.wire.codec"
+            raw.message, disposition=error.disposition, error=error, place="stream.wire.codec"
         )
         self._acknowledge(raw, "unreadable")
 

@@ -56,7 +56,7 @@ class StageContext:
             return decode(raw.message.value, raw.message.headers)
         except WireError as error:
             await self._dead_letters[stage].send(
-                raw.message, disposition=error.disposition, error=type(error).__name__, place="StageContext"
+                raw.message, disposition=error.disposition, error=error, place="StageContext"
             )
             return None
 

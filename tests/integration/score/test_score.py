@@ -101,6 +101,7 @@ async def test_undecodable_records_become_dead_letters_and_the_others_are_scored
     headers = dict(dead[0].headers)
     assert headers["__weir.errors.topic"].decode() == lab.names.inference
     assert headers["__weir.errors.exception.class.name"] == b"DecodeError"
+    assert b"is not" in headers["__weir.errors.reason"]
 
 
 async def test_an_end_without_text_has_a_signal_and_if_not_aborted_its_verdicts(lab):

@@ -96,7 +96,8 @@ def test_a_version_is_stopped_although_the_log_cannot_be_written(home, weir):
 
 
 def test_replayed_dead_letters_are_logged_and_a_dry_run_is_not(no_broker, weir, monkeypatch):
-    where = {"stage": "score", "topic": "weir.inference", "partition": 0, "place": "", "exception": "", "attempt": 1}
+    where = {"stage": "score", "topic": "weir.inference", "partition": 0, "attempt": 1}
+    where |= {"place": "", "exception": "", "reason": ""}
     facts = where | {"disposition": "bug", "size_bytes": 1, "request_id": None, "event_type": None, "value_kept": True}
     letters = [DeadLetter(offset=offset, time=1.0, source_offset=offset, **facts) for offset in (17, 18)]
     monkeypatch.setattr(dlq, "_letters", lambda _kafka, _since: letters)

@@ -7,7 +7,9 @@ import pytest
 from support.cases import cases
 
 from stream.dead_letters import REPLAYED, dead_letter_headers
-from weir.dead_letters.letter import letter_of, replay_note_of
+from stream.wire import DecodeError, decode
+from weir.cli.render.dead_letter import letter_lines
+from weir.dead_letters.letter import ShownLetter, letter_of, replay_note_of
 from weir.dead_letters.shown_headers import escaped, shown_headers
 
 CASES = cases(__file__)
@@ -31,6 +33,20 @@ def kept(**changes):
 def test_the_metadata_of_a_letter_is_in_its_headers():
     letter = letter_of(record(kept()))
     assert msgspec.to_builtins(letter) == CASES["metadata"]
+
+
+def test_the_reason_of_an_unreadable_record_is_printed():
+    headers = (("ce_specversion", b"1.0"), ("ce_type", b"weir.verdict.v9"))
+    with pytest.raises(DecodeError) as caught:
+        decode(b"{}", headers)
+    written = dead_letter_headers(
+        message(headers=headers), stage="score", place="p", error=caught.value, disposition="decode"
+    )
+    letter = letter_of(record(written))
+    assert letter.exception == "DecodeError"
+    assert letter.reason.startswith("ce_type is not one of Weir's ")
+    lines = letter_lines(ShownLetter(**msgspec.structs.asdict(letter), headers=[]))
+    assert f"reason       {letter.reason}" in lines
 
 
 def test_a_record_without_our_headers_has_no_source():

@@ -7,6 +7,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from prometheus_client import CollectorRegistry
 
 from stream.dead_letters import HEADER_PREFIX, DeadLetters, dead_letter_headers
+from stream.wire import SchemaError
 
 
 def message(**changes):
@@ -34,10 +35,12 @@ class Producer:
         self.kept.append((topic, key, value, headers, partition))
 
 
-async def test_key_value_and_headers_are_kept():
+async def test_key_value_and_headers_are_kept(caplog):
     producer, registry = Producer(), CollectorRegistry()
     letters = DeadLetters(producer, "weir.inference.dlq", "score", registry=registry)
-    await letters.send(message(), disposition="schema", error="SchemaError", place="stream.wire.codec")
+    error = SchemaError("weir.verdict.v1: Expected `float` - at `$.score`")
+    await letters.send(message(), disposition="schema", error=error, place="stream.wire.codec")
+    assert "schema, SchemaError: weir.verdict.v1: Expected `float`" in caplog.text
     ((topic, key, value, headers, partition),) = producer.kept
     assert (topic, key, value, partition) == ("weir.inference.dlq", b"k", b"raw", 0)
     assert headers[:2] == (("ce_id", b"x"), ("ce_id", b"y"))
@@ -48,6 +51,7 @@ async def test_key_value_and_headers_are_kept():
         "__weir.errors.stage": b"score",
         "__weir.errors.class.name": b"stream.wire.codec",
         "__weir.errors.exception.class.name": b"SchemaError",
+        "__weir.errors.reason": b"weir.verdict.v1: Expected `float` - at `$.score`",
         "__weir.errors.disposition": b"schema",
         "__weir.errors.attempt": b"1",
     }
@@ -70,6 +74,7 @@ async def test_a_record_that_is_too_large_is_replaced_by_a_letter_with_its_offse
     assert (key, value) == (None, b"")
     assert dict(headers)["__weir.errors.disposition"] == b"oversize"
     assert dict(headers)["__weir.errors.offset"] == b"42"
+    assert "ce_id" not in dict(headers)
 
 
 async def test_a_record_without_key_value_and_headers_can_be_kept():

@@ -20,6 +20,7 @@ def letter_lines(shown: ShownLetter) -> list[str]:
         "source": f"{shown.topic or '?'}-{shown.partition} offset {shown.source_offset}",
         "stage": f"{shown.stage or '?'}, in {shown.place or '?'}",
         "error": f"{shown.disposition}: {shown.exception}, attempt {shown.attempt}",
+        "reason": shown.reason,
         "value": size,
         "request": shown.request_id or "",
         "replayed": _replayed(shown),
