@@ -102,8 +102,8 @@ def no_kafka(bootstrap_servers: str, error: BaseException) -> BrokerError:
     """Return the error for a Kafka broker that does not answer, or that rejects a request with ``error``."""
     if _is_unreachable(error):
         return BrokerError(
-            f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or start your own Kafka, or set "
-            "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs. If the broker runs: [kafka] security_protocol must be that of this port "
+            f"no Kafka answers at {bootstrap_servers}; `weir status` shows whether the stack and its broker run. "
+            "If not, start the stack with `weir up`, or start your own Kafka, or set WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs. If the broker runs: [kafka] security_protocol must be that of this port "
             "(the default is PLAINTEXT); with TLS or SASL, also check "
             "ssl_cafile, sasl_username and sasl_password"
         )

@@ -6,9 +6,12 @@ from typing import Any
 
 import msgspec
 
+from serving.capture.balance import read_balance
+from stream.count_text import count_text
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.request_story import ExplanationNote, GapNote, RequestStory
 from stream.wire import Span, Verdict
+from weir.client.times import format_duration
 from weir.errors import NotFoundError, WeirError
 from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
@@ -70,9 +73,13 @@ def read_story(home: Path, request_id: str) -> RequestStory:
     """Return the request with its events, verdicts and alerts from the ledger; raises NotFoundError or LedgerAbsent."""
     story = LedgerReader(home / "ledger").request(request_id)
     if story is None:
+        spool = read_balance(home / "spool")
+        recent = "seconds" if not spool.spooled else format_duration(spool.oldest_age_seconds)
+        waiting = f" ({count_text(spool.spooled, 'record waits', 'records wait')} in the spool: see `weir status`)"
         raise NotFoundError(
             f"no request {request_id!r} in the ledger of {home}; the id is the x-request-id of an answer. A request of the last "
-            "seconds may not be in the ledger yet, and an older one may have expired; another stack has another WEIR_HOME"
+            f"{recent} may not be in the ledger yet{waiting if spool.spooled else ''}, and an older one may have expired; "
+            "another stack has another WEIR_HOME"
         )
     return story
 

@@ -39,7 +39,7 @@ def test_a_replay_needs_either_offsets_or_a_selection(arguments, told):
 def test_without_kafka_the_address_and_the_remedy_are_named(arguments):
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "no Kafka answers at 127.0.0.1:1; start the stack with `weir up`" in result.stderr
+    assert "no Kafka answers at 127.0.0.1:1; `weir status` shows" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["approve", "reject", "resume"])

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from support import alert_records as records
 from support.alert_records import event
 from support.ledger_log import Log, aborted, end, explanation, gap, request, verdict
+from support.spool import Spool
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
@@ -280,6 +281,14 @@ def test_an_unknown_id_is_an_error_that_names_the_home(home, name):
     assert result.exit_code == 1
     assert f"no request {name!r}" in result.stderr
     assert str(home) in result.stderr
+
+
+def test_the_error_about_an_unknown_id_names_the_records_that_wait_in_the_spool(home):
+    assert "A request of the last seconds may not be in the ledger yet, and an older one" in run("r0").stderr
+    spool = Spool(home / "spool")
+    spool.fill(2)
+    spool.kill()
+    assert "may not be in the ledger yet (2 records wait in the spool: see `weir status`)" in run("r0").stderr
 
 
 @pytest.mark.parametrize(

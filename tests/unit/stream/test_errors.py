@@ -17,7 +17,10 @@ from stream.settings import KafkaSettings
 )
 def test_a_broker_that_does_not_answer_is_named(error):
     message = str(no_kafka("kafka:9092", error))
-    assert message.startswith("no Kafka answers at kafka:9092; start the stack with `weir up`, or start your own Kafka")
+    assert message.startswith(
+        "no Kafka answers at kafka:9092; `weir status` shows whether the stack and its broker run"
+    )
+    assert "If not, start the stack with `weir up`, or start your own Kafka" in message
     assert "security_protocol must be that of this port (the default is PLAINTEXT)" in message
     assert "check ssl_cafile, sasl_username and sasl_password" in message
 

@@ -256,7 +256,7 @@ async def test_a_run_ends_before_a_lease_that_kafka_does_not_renew(home, monkeyp
     training = train_request(setup, KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
     assert await asyncio.wait_for(training, 60) == state
     assert ("blessed" in states) == (state == "blessed")
-    assert "retraining rt_1: its lease is not renewed: no Kafka answers at 127.0.0.1:1; start the stack" in caplog.text
+    assert "retraining rt_1: its lease is not renewed: no Kafka answers at 127.0.0.1:1; `weir status`" in caplog.text
     assert (f"the lease of {lease:g} s was not renewed in time" in caplog.text) == (state == "interrupted")
 
 
