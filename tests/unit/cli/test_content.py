@@ -65,6 +65,7 @@ def test_the_spans_of_a_flagged_verdict_are_marked_in_their_parts():
     spans = Span(start=10, end=14, type="LOCATION"), Span(start=18, end=22, type="LOCATION", part="/messages/1/parts/0")
     lines = drawn(REQUEST.messages, flagged(*spans, part="/messages/2/parts/0"))
     assert lines[7] == "│ tool call weather call_1 flagged: pii"
+    assert lines[8] == '│ {"city": "⟦Köln⟧"}'
     assert marked(REQUEST.messages, flagged(*spans, part="/messages/2/parts/0")) == ["Köln", " flagged: pii", "Köln"]
     assert marked(REQUEST.messages, flagged(*spans, part="/messages/2/parts/0", flagged=False)) == []
 
@@ -74,6 +75,13 @@ def test_the_spans_of_a_verdict_without_a_part_are_offsets_into_the_joined_text(
     assert marked(REQUEST.messages, flagged(Span(start=place, end=place + 4, type="LOCATION"))) == ["Köln"]
     over = Span(start=REQUEST.text.index("brief"), end=REQUEST.text.index("warm"), type="X")
     assert marked(REQUEST.messages, flagged(over)) == ["brief.", "How "]
+
+
+def test_overlapping_spans_are_one_mark_that_is_visible_without_colours():
+    message = Message.of_text("user", "Call Jo Smith\nnow.")
+    bounds = ((5, 7), (5, 16), (8, 13), (16, 18), (18, 18), (90, 99))
+    verdict = flagged(*(Span(start=start, end=end, type="X") for start, end in bounds), part="/messages/0/parts/0")
+    assert drawn((message,), verdict)[2:] == ["│ Call ⟦Jo Smith", "│ no⟧⟦w.⟧"]
 
 
 def test_a_flagged_text_names_its_detectors():
@@ -94,7 +102,7 @@ def test_content_cannot_control_the_terminal_and_offsets_stay_valid(part):
     verdict = flagged(Span(start=9, end=10, type="X"), part="/messages/0/parts/0")
     lines = drawn((Message(role="user\n", parts=(part,)),), verdict)
     assert not any(set("\x1b\r\n") & set(line) for line in lines)
-    assert lines[-2:] == ["│ a\ufffd[31mb ", "│ c"]
+    assert lines[-2:] == ["│ a\ufffd[31mb ", "│ ⟦c⟧"]
     assert marked((Message(role="user", parts=(part,)),), verdict)[-1] == "c"
 
 

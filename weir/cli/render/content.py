@@ -56,11 +56,25 @@ def _part(part: Part, detectors: str, marks: list[tuple[int, int]]) -> Iterator[
     if not part.text and not isinstance(part, TextPart):
         return
     # Each character is replaced by one, so that the offsets of spans stay valid.
-    text = Text(printable(part.text.replace("\r\n", " \n")), style="italic")
-    for start, end in marks:
-        text.stylize(_FLAGGED, start, end)
+    shown = printable(part.text.replace("\r\n", " \n"))
+    text, done = Text(style="italic"), 0
+    for start, end in _merged(marks, len(shown)):  # in brackets, because a pipe or a ticket has no colours
+        text.append(shown[done:start]).append("⟦").append(shown[start:end], _FLAGGED).append("⟧")
+        done = end
+    text.append(shown[done:])
     for line in text.split("\n", allow_blank=True):
         yield Text("│ ") + line
+
+
+def _merged(marks: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """Return `marks` in order, without empty marks and overlaps, which brackets cannot show."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted((start, min(end, length)) for start, end in marks):
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        elif start < end:
+            found.append((start, end))
+    return found
 
 
 def _label(part: Part) -> str:
