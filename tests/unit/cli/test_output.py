@@ -1,5 +1,6 @@
 """Output of commands into a pipe: one line per row, for programs such as grep and awk."""
 
+import pytest
 from rich.text import Text
 
 from weir.cli.render.output import print_table, screen
@@ -11,6 +12,18 @@ def test_a_row_of_a_table_is_one_line_in_a_pipe(capsys):
     print_table(["reason", "id"], [[LONG, "si_1"], ["short", "si_2"]], "nothing")
     _head, *rows = capsys.readouterr().out.splitlines()
     assert [row.split()[-1] for row in rows] == ["si_1", "si_2"]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(60, 2), (120, 3)])
+def test_a_table_on_a_terminal_breaks_no_id(width, lines, capsys, monkeypatch):
+    """On a terminal that is too narrow for the ids, the terminal wraps the rows."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    ids = ["b4d80734-0b22-4e92-906a-943349552f3c", "http://127.0.0.1:18231/v1", "/home/weir/.weir/logs/broker.log"]
+    print_table(["request", "address", "log", "reason"], [[*ids, "load test of the new release"]], "nothing")
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == lines
+    assert shown[1].split()[:3] == ids
 
 
 def test_a_text_is_one_line_in_a_pipe(capsys):

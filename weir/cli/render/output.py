@@ -7,7 +7,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.segment import Segment
     from rich.table import Table
     from rich.text import Text
@@ -33,6 +33,10 @@ def screen() -> "Console":
     from rich.console import Console
 
     class Screen(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            # A table can be wider than the terminal, which wraps its rows.
+            super().print(*objects, **{"crop": False} | options)
+
         def render_str(self, text: str, **options: Any) -> "Text":
             return super().render_str(printable(text), **options)  # Rich measures the cells of a table with it
 
@@ -47,12 +51,27 @@ def screen() -> "Console":
 
 
 def table(*columns: str) -> "Table":
-    """Return an empty table without borders."""
+    """Return an empty table without borders.
+
+    It breaks lines only at spaces, because an id, a path or an address must stay whole to be copied. If the terminal is too narrow
+    for that, each row is one line, which the terminal wraps.
+    """
+    from rich.measure import Measurement
     from rich.table import Table
 
-    found = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        found.add_column(column, overflow="fold")
+    class WholeWords(Table):
+        def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+            wide = options.update(width=_PIPED_WIDTH)
+            for column in self.columns:
+                cells = [Measurement.get(console, wide, cell) for cell in (column.header, *column.cells)]
+                column.min_width = max(cell.minimum for cell in cells)
+                column.no_wrap = column.min_width == max(cell.maximum for cell in cells)
+            fits = Measurement.get(console, wide, self).minimum <= options.max_width
+            return super().__rich_console__(console, options if fits else wide)
+
+    found = WholeWords(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in found.columns:
+        column.overflow = "fold"
     return found
 
 
