@@ -20,10 +20,15 @@ Labels = tuple[tuple[str, str], ...]
 
 
 def labels_of(alert: AlertRecord, service: str) -> Labels:
-    """Return the labels of `alert` in Alertmanager, such as ``alertname=WeirPii``, sorted, without empty labels."""
+    """Return the labels of `alert` in Alertmanager, such as ``alertname=WeirPii``, sorted, without empty labels.
+
+    Alertmanager notifies its receivers of an alert with new labels, not of new annotations. So the features are a label
+    when the alert has several.
+    """
     labels = {
         "alertname": f"Weir{alert.detector.title().replace('_', '')}",
         "detector": alert.detector,
+        "features": ",".join(alert.features) if len(alert.features) > 1 else "",
         "model": alert.model,
         "part": alert.part,
         "service": service,

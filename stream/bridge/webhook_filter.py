@@ -11,12 +11,13 @@ from stream.wire.semconv import SEVERITY_NUMBERS
 
 
 def message_id(alert: AlertRecord) -> str:
-    """Return the message id of an alert's present state and severity; each retry has the same id."""
-    return f"{alert.alert_id}.{alert.state}.{alert.severity}"
+    """Return the message id of an alert's state, severity and number of features, if several; each retry has the same id."""
+    further = f".{len(alert.features)}" if len(alert.features) > 1 else ""
+    return f"{alert.alert_id}.{alert.state}.{alert.severity}{further}"
 
 
 class WebhookFilter:
-    """Selects an alert for a webhook when it opens, changes its severity or resolves."""
+    """Selects an alert for a webhook when it opens, changes its severity, has a further feature or resolves."""
 
     def __init__(self, settings: WebhookSettings) -> None:
         self._settings = settings

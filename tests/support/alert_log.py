@@ -19,7 +19,16 @@ def settings(**sections: Any) -> TenantSettings:
 
 
 def bucket_finding(
-    number, detector="drift", *, alarm=True, events=10, principals=None, side="input", part="", seconds=5.0
+    number,
+    detector="drift",
+    *,
+    alarm=True,
+    events=10,
+    principals=None,
+    side="input",
+    part="",
+    seconds=5.0,
+    feature="embedding",
 ) -> Event:
     key, end = stream_key("acme", MODEL, side, part), (number + 1) * seconds
     bucket = {"bucket": number, "bucket_seconds": seconds, "time": end, "alarm": alarm, "events": events}
@@ -32,7 +41,7 @@ def bucket_finding(
         version="1",
         statistic=20.0,
         limit=10.0,
-        feature="embedding",
+        feature=feature,
         principals=principals or {"k1": events // 2, "k2": events - events // 2},
         evidence=tuple(f"b{number}-{index}" for index in range(min(events, 20))),
         traces=(trace_of(number), trace_of(number + 1)),

@@ -77,7 +77,7 @@ class Client:
         self._kafka = effective_kafka(loaded.model_copy(update={"kafka": kafka}))
 
     def alerts(self, since: Since = None, *, follow: bool = True, updates: bool = False) -> AsyncGenerator[Alert, None]:
-        """Yield an alert when its state changes, and when it is firing and its silence ends.
+        """Yield an alert when its state changes, and when it is firing and has a further feature or its silence ends.
 
         :attr:`Alert.silenced` is true for a silenced alert. The stream resumes after a broker restart; a warning is logged when an
         outage begins and when it ends. To leave the loop early, close the stream:
@@ -135,15 +135,15 @@ class Client:
 
 
 class _ChangeFilter:
-    """Drops duplicates and, unless `updates` is true, also changes of severity and evidence."""
+    """Drops duplicates and, unless `updates` is true, also changes of severity and evidence (but no further feature)."""
 
     def __init__(self, *, updates: bool = False) -> None:
         self._updates = updates
-        self._known: OrderedDict[str, tuple[str, int, bool]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[str, int, bool, int]] = OrderedDict()
         self._silences = Silences()
 
     def alert(self, data: Any, begin: float | None = None) -> Alert | None:
-        """Return the alert if its state is new, its silence has ended, or (with `updates`) its revision is new.
+        """Return the alert if its state or the number of its features is new, its silence has ended, or (with `updates`) its revision is new.
 
         `begin` is the start of the stream, or None. Compaction can remove the record of a firing before `begin`; a later
         record of this alert is then an update, not a firing.
@@ -152,14 +152,16 @@ class _ChangeFilter:
             self._silences.apply(data)
         if not isinstance(data, AlertRecord):
             return None
-        state, revision, was_silenced = self._known.get(data.alert_id, ("", -1, False))
+        features = len(data.features)
+        state, revision, was_silenced, known_features = self._known.get(data.alert_id, ("", -1, False, features))
         if data.revision < revision or (data.state, data.revision) == (state, revision):
             return None
         silenced = bool(self._silences.muting(data, data.at))
-        self._remember(data.alert_id, (data.state, data.revision, silenced))
+        self._remember(data.alert_id, (data.state, data.revision, silenced, features))
         if not state and data.state == "firing" and data.revision and begin is not None and data.opened_at < begin:
             state = "firing"
-        if not self._updates and data.state == state and (silenced or not was_silenced):
+        news = not silenced and (was_silenced or features > known_features)
+        if not self._updates and data.state == state and not news:
             return None
         fired = data.state == "firing" and data.state != state
         at = data.opened_at if fired else data.resolved_at or data.at
@@ -172,16 +174,16 @@ class _ChangeFilter:
         """
         if not isinstance(data, RetrainingRecord):
             return None
-        newest, *_ = self._known.get(data.retraining_id, ("", 0, False))
+        newest, *_ = self._known.get(data.retraining_id, ("", 0, False, 0))
         name = f"{data.retraining_id} {data.state} {data.at}"
         if data.state != "progress":
             if data.state == newest or name in self._known:
                 return None
-            self._remember(name, (data.state, 0, False))
-        self._remember(data.retraining_id, (data.state, 0, False))
+            self._remember(name, (data.state, 0, False, 0))
+        self._remember(data.retraining_id, (data.state, 0, False, 0))
         return _as(Retraining, data)
 
-    def _remember(self, name: str, state: tuple[str, int, bool]) -> None:
+    def _remember(self, name: str, state: tuple[str, int, bool, int]) -> None:
         self._known[name] = state
         self._known.move_to_end(name)
         if len(self._known) > _REMEMBERED:

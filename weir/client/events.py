@@ -22,6 +22,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         Whether a silence (``weir alerts silence``) covered the alert when it changed to this state.
     feature
         Name of the feature, source or detector that the alert is about; "" if there is none.
+    features
+        The first 20 features of this alert's alarms; empty for an alert about single events.
     runbook
         The operator's first action, in one sentence.
     principals
@@ -62,6 +64,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     part: str = ""
     model_version: str = ""
     at: float = 0.0
+    features: tuple[str, ...] = ()
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):

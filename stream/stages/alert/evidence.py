@@ -28,7 +28,7 @@ def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str)
     evidence.statistic, evidence.limit, evidence.feature = finding.statistic, finding.limit, finding.feature
     if finding.bucket is not None and finding.alarm:
         evidence.details = dict(finding.details)
-        _keep(evidence.features, finding.feature)
+        evidence.features = list(dict.fromkeys((*evidence.features, finding.feature)))[:_REFERENCES]
     evidence.score = finding.score if finding.bucket is not None else max(evidence.score, finding.score)
 
 

@@ -149,13 +149,15 @@ class Alerting:
         detector.alarms, detector.clears = detector.alarms + 1, 0
         width = finding.bucket_seconds or self._bucket_seconds
         detector.evidence = detector.evidence or Evidence(window_seconds=width)
+        features = len(detector.evidence.features)
         add(detector.evidence, event.id, finding, event.traceparent)
         quiet = max(
             self._settings.resolve_after_seconds, self._settings.close_windows * width, _MEAN_GAPS * detector.mean_gap
         )
         if detector.alert is not None:
             detector.alert.resolves_after = quiet
-            return self._changed(state, finding.detector, detector, finding.time)
+            further = len(detector.evidence.features) > features
+            return self._changed(state, finding.detector, detector, finding.time, at_once=further)
         if detector.alarms < self._settings.open_windows:
             return []
         return [self._open(state, event, detector, quiet, finding.time)]
@@ -198,13 +200,15 @@ class Alerting:
         )
         return alert_event(state, finding.detector, detector.alert, evidence, resolved=False, sentinel=self._sentinel)
 
-    def _changed(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> list[Event]:
-        """Mark the alert as changed; return a record if the severity changes or the last record is old enough."""
+    def _changed(
+        self, state: StreamAlerts, name: str, detector: DetectorState, time: float, *, at_once: bool = False
+    ) -> list[Event]:
+        """Mark the alert as changed; return a record if `at_once`, the severity changes or the last record is old enough."""
         assert detector.alert is not None
         assert detector.evidence is not None
         detector.alert.dirty = True
-        severity = self._severity(detector.evidence)
-        if severity == detector.alert.severity and time < detector.alert.at + self._settings.update_seconds:
+        urgent = at_once or self._severity(detector.evidence) != detector.alert.severity
+        if not urgent and time < detector.alert.at + self._settings.update_seconds:
             return []
         return [self._revise(state, name, detector, time)]
 

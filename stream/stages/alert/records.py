@@ -62,6 +62,7 @@ def alert_event(  # noqa: PLR0913 - the parts of a stream's state that a record 
         sentinels="" if sentinel is None else "moved" if sentinel.moved else "still",
         part=state.part,
         model_version=state.model_version,
+        features=tuple(evidence.features),
     )
     return Event(
         id=f"{alert.alert_id}/{alert.revision}",

@@ -31,7 +31,7 @@ class Evidence(msgspec.Struct, kw_only=True):
 
     `windows` counts distinct windows with findings; `recent_windows` contains the newest of these windows. `requests`,
     `findings` and `traces` contain the first ten and the latest ten ids; the first finding caused the alert. `details`
-    contains the numbers with which the newest alarm describes the change, and `features` the features of all alarms, at most 20.
+    contains the numbers with which the newest alarm describes the change, and `features` the first 20 features of its alarms.
     """
 
     window_seconds: float

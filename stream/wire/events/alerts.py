@@ -21,7 +21,9 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     `runbook` is the first step for an operator, in one sentence. In a drift alert, `sentinels` states whether the
     answers to Weir's fixed prompts changed too: ``moved`` (yes), ``still`` (no), or "" if the result is unknown. `part`
     is the part group of the stream (``prompt``, ``tool_result`` or ``answer``) if the tenant has ``drift_by_part``.
-    `model_version` is the version of the stream's events if Weir trained this version, else "".
+    `model_version` is the version of the stream's events if Weir trained this version, else "". `feature` is that of the
+    newest finding, `features` are the first 20 features of its alarms about time windows. An alert with a further
+    feature is published at once.
     """
 
     event_type: ClassVar[str] = "weir.alert.v1"
@@ -53,6 +55,7 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     sentinels: str = ""
     part: str = ""
     model_version: str = ""
+    features: tuple[str, ...] = ()
 
 
 class SilenceRecord(EventData, frozen=True, kw_only=True):

@@ -39,6 +39,16 @@ def test_labels_identify_the_stream_and_contain_no_request_and_no_score(notifica
     assert body["startsAt"] == "1970-01-01T00:01:40.000000Z"
 
 
+def test_a_further_feature_is_a_new_notification_that_replaces_the_old_one(notifications):
+    log = log_of(alert(features=("prompt_tokens",)))
+    notifications.due(log, 110.0)
+    log.apply(alert(revision=1, features=("prompt_tokens", "error")))
+    firing, ended = notifications.due(log, 120.0)
+    assert (dict(firing.labels)["features"], firing.ends) == ("prompt_tokens,error", None)
+    assert "features" not in dict(ended.labels)
+    assert ended.ends == 120.0
+
+
 def test_a_firing_alert_expires_after_four_intervals(notifications):
     (body,) = notifications.payload(notifications.due(log_of(alert()), 110.0), 110.0)
     assert body["endsAt"] == "1970-01-01T00:05:50.000000Z"

@@ -37,6 +37,12 @@ def test_an_alert_is_sent_when_it_opens_changes_severity_and_resolves():
     assert delivered(filter_of(), *history) == ["al_1.firing.warning", "al_1.firing.critical", "al_1.resolved.critical"]
 
 
+def test_an_alert_is_sent_again_when_its_detector_finds_a_further_feature():
+    first, second = ("prompt_tokens",), ("prompt_tokens", "error")
+    history = [alert(features=first), alert(revision=1, features=second), alert(revision=2, features=second)]
+    assert delivered(filter_of(), *history) == ["al_1.firing.warning", "al_1.firing.warning.2"]
+
+
 @pytest.mark.parametrize(("pattern", "selected"), [("*", True), ("acme", True), ("ac*", True), ("_weir", False)])
 def test_tenants_are_selected_by_a_pattern(pattern, selected):
     assert bool(delivered(filter_of(tenants=pattern), alert())) == selected

@@ -54,6 +54,13 @@ def test_updates_are_marked_too():
     assert yielded(SILENCE, ALERT, alert(revision=1, at=210.0), updates=True) == [MARKED, FIRING]
 
 
+def test_a_firing_alert_is_yielded_again_when_its_detector_finds_a_further_feature():
+    first, both = alert(features=("prompt_tokens",)), alert(revision=1, at=160.0, features=("prompt_tokens", "error"))
+    repeated = alert(revision=2, at=170.0, features=("prompt_tokens", "error"))
+    assert yielded(first, both, repeated) == [FIRING, FIRING]
+    assert yielded(SILENCE, first, both) == [MARKED]
+
+
 def test_an_update_of_an_alert_that_fired_before_the_start_is_no_firing():
     changes = _ChangeFilter()
     changes.alert(ALERT, 180.0)  # in the lookback: the client drops what this call returns

@@ -94,6 +94,13 @@ def test_an_idle_weekend_delays_the_resolution_by_at_most_some_hours():
     assert record.data.at < 5 * monday + 3 * 3_600
 
 
+def test_a_feature_that_is_new_in_a_firing_alert_is_published_at_once():
+    alerts = Alerts()
+    alerts.run([bucket_finding(number, feature="prompt_tokens") for number in range(1, 26)])
+    (record,) = alerts.run([bucket_finding(26, feature="error"), bucket_finding(27, feature="prompt_tokens")], 25)
+    assert (record.data.at, record.data.features) == (135.0, ("prompt_tokens", "error"))
+
+
 def test_an_alarm_without_events_is_no_new_window():
     alerts = Alerts()
     alerts.run([bucket_finding(1), bucket_finding(2, events=0), bucket_finding(3, events=0)])
