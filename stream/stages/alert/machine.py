@@ -21,12 +21,11 @@ _CRITICAL, _WARNING = "critical", "warning"
 #: Finding ids are kept for at least this event time: a restarted score worker publishes duplicates within minutes.
 _HOLD_SECONDS = 600.0
 #: A finding further ahead of the watermark comes from a source whose clock is wrong: watch is hours behind at most.
-_AHEAD_SECONDS = 86_400.0
-#: An alert of a stream detector resolves if no finding came for this multiple of the mean time between windows with events. An
-#: exponential time exceeds ten times its mean once in 22,000 times.
-_MEAN_GAPS = 10.0
-#: Share of the newest gap in the mean, and the longest gap that counts: after a night or a weekend, the mean must fall soon.
-_RECENT, _LONGEST_GAP = 0.2, 3_600.0
+_AHEAD_SECONDS = _DAY_SECONDS = 86_400.0
+#: If no finding comes, an alert of a stream detector resolves after twice the longest time between two windows with events that
+#: ended in the last seven days: nights and weekends do not end an incident. Of n exponential times, one exceeds twice the
+#: longest earlier one with a probability of about 2 / n². The limit is that of a stream that has ended.
+_LONGEST_GAPS, _GAP_DAYS, _LONGEST_QUIET = 2.0, 7, 4 * _DAY_SECONDS
 
 
 def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
@@ -151,9 +150,8 @@ class Alerting:
         detector.evidence = detector.evidence or Evidence(window_seconds=width)
         features = len(detector.evidence.features)
         add(detector.evidence, event.id, finding, event.traceparent)
-        quiet = max(
-            self._settings.resolve_after_seconds, self._settings.close_windows * width, _MEAN_GAPS * detector.mean_gap
-        )
+        usual = min(_LONGEST_GAPS * max(detector.gaps.values(), default=0.0), _LONGEST_QUIET)
+        quiet = max(self._settings.resolve_after_seconds, self._settings.close_windows * width, usual)
         if detector.alert is not None:
             detector.alert.resolves_after = quiet
             further = len(detector.evidence.features) > features
@@ -165,8 +163,9 @@ class Alerting:
     @staticmethod
     def _add_gap(detector: DetectorState, time: float) -> None:
         if detector.last_events is not None:
-            gap = min(time - detector.last_events, _LONGEST_GAP)
-            detector.mean_gap += (gap - detector.mean_gap) * (_RECENT if detector.mean_gap else 1.0)
+            day = int(time // _DAY_SECONDS)
+            gaps = {past: gap for past, gap in detector.gaps.items() if past > day - _GAP_DAYS}
+            detector.gaps = gaps | {day: max(gaps.get(day, 0.0), time - detector.last_events)}
         detector.last_events = time
 
     def _clear(self, state: StreamAlerts, finding: FindingRecord, detector: DetectorState) -> list[Event]:

@@ -74,12 +74,13 @@ class OpenAlert(msgspec.Struct, kw_only=True):
 class DetectorState(msgspec.Struct, kw_only=True):
     """One detector of one stream: consecutive buckets with and without alarm, evidence, and the firing alert.
 
-    `last_events` is the end of the newest bucket with events, `mean_gap` the moving mean of the seconds between two such buckets.
+    `last_events` is the end of the newest bucket with events. `gaps` has the longest gap in seconds between two such buckets, by
+    the day on which the gap ended.
     """
 
     last_bucket_end: float | None = None
     last_events: float | None = None
-    mean_gap: float = 0.0
+    gaps: dict[int, float] = {}
     alarms: int = 0
     clears: int = 0
     evidence: Evidence | None = None

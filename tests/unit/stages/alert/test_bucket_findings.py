@@ -64,9 +64,9 @@ def test_after_an_alert_resolved_by_event_time_the_next_alert_needs_all_its_open
 
 
 def test_an_alert_waits_longer_after_its_stream_becomes_slower():
-    alerts, slow = Alerts(), range(50, 260, 30)
+    alerts, slow = Alerts(), range(50, 400, 50)
     alerts.run([bucket_finding(number) for number in range(1, 20)])
-    alerts.run([event for number in slow for event in (bucket_finding(number), watch_tick(5.0 * number + 145))], 20)
+    alerts.run([event for number in slow for event in (bucket_finding(number), watch_tick(5.0 * number + 245))], 20)
     last = 5.0 * slow[-1] + 5
     assert alerts.run([watch_tick(last + 400)], 100) == []
 
@@ -81,17 +81,36 @@ def test_a_stream_with_a_request_every_ten_minutes_has_one_alert_about_a_lasting
     assert {record.data.alert_id for record in records} == {records[0].data.alert_id}
     assert {record.data.state for record in records} == {"firing"}
     last = 5.0 * after[-1] + 5
-    assert told(alerts.run([watch_tick(last + 86_400)], 100_000))[0][1:] == ("resolved", len(records), last + 6_000)
+    assert told(alerts.run([watch_tick(last + 86_400)], 100_000))[0][1:] == ("resolved", len(records), last + 1_200)
 
 
-def test_an_idle_weekend_delays_the_resolution_by_at_most_some_hours():
+def office_hours(day, *, alarm):
+    """Return an hourly tick, and on weekdays from 8 to 18 h an hourly finding."""
+    log = []
+    for hour in range(24):
+        number = 720 * (24 * day + hour)
+        log += [bucket_finding(number, alarm=alarm)] if day % 7 < 5 and 8 <= hour <= 18 else []
+        log.append(watch_tick(5.0 * number + 5))
+    return log
+
+
+def test_nights_and_weekends_do_not_resolve_an_alert_about_a_lasting_change():
+    log = [event for day in range(28) for event in office_hours(day, alarm=day >= 9)]
     alerts = Alerts()
-    alerts.run([clear(number) for number in range(1, 40)])
-    monday = 50_000
-    alerts.run([bucket_finding(monday)], 100)
-    (record,) = alerts.run([watch_tick(5.0 * monday + 36_000)], 101)
-    assert record.data.state == "resolved"
-    assert record.data.at < 5 * monday + 3 * 3_600
+    records = alerts.run(log)
+    assert {(record.data.alert_id, record.data.state) for record in records} == {(records[0].data.alert_id, "firing")}
+    last = records[-1].data.at
+    assert alerts.run([watch_tick(last + 3 * 86_400)], len(log)) == []
+    (record,) = alerts.run([watch_tick(last + 30 * 86_400)], len(log) + 1)
+    assert (record.data.state, record.data.at) == ("resolved", last + 4 * 86_400)
+
+
+def test_a_gap_of_more_than_a_week_ago_does_not_delay_the_resolution():
+    alerts = Alerts()
+    log = [clear(1), *(bucket_finding(17_280 * 4 + 60 * minute) for minute in range(8 * 288))]
+    alerts.run(log)
+    last = log[-1].data.time
+    assert told(alerts.run([watch_tick(last + 86_400)], len(log)))[0][3] == last + 600
 
 
 def test_a_feature_that_is_new_in_a_firing_alert_is_published_at_once():
