@@ -215,7 +215,7 @@ class AccuracySettings(Section):
     )
     margin: Share = Field(
         0.05,
-        description="a fall of the accuracy by at most this much opens no alert; set it higher than the reference's sampling error",
+        description="a fall of the accuracy by at most this much, plus the reference's standard error, opens no alert",
     )
     alarm_every_events: Count = Field(10_000, description="at most one false alarm in this many labelled answers")
 

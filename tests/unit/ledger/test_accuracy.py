@@ -1,6 +1,7 @@
 """The accuracy of labelled answers: the join, the test for a fall, and the alert."""
 
 import random
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -55,6 +56,16 @@ def test_false_alarms_stay_within_the_budget():
     settings = AccuracySettings(alarm_every_events=2_000)
     alarms = sum(accuracy_of(answers((1_200, 0.9), seed=seed), settings).fell_at is not None for seed in range(200))
     assert alarms <= 10
+
+
+def test_references_from_a_sliding_window_of_labels_stay_within_the_budget():
+    """The accuracy is constant; in 40,000 answers of which the latest 2,100 are retained, a budget of 1 in 10,000 allows 4 alarms."""
+    fell = []
+    for seed in range(4):
+        given = answers((12_100, 0.5), seed=seed)
+        fell += [accuracy_of(given[end - 2_100 : end], SETTINGS).fell_at for end in range(2_100, 12_101, 100)]
+    alarms = sum(now is not None and before is None for before, now in pairwise(fell))
+    assert alarms <= 4
 
 
 def test_a_small_fall_within_the_margin_is_no_alarm():
