@@ -10,13 +10,16 @@ from msgspec import Meta
 
 from detectors.base import AlertText, Finding, Observation, StreamDetector
 from detectors.snapshots import restoring, seal, unseal
-from detectors.streams.monitor import Feature, MonitorState
+from detectors.streams.monitor import Feature, Monitor, MonitorState
 from detectors.streams.numeric_features import Moments, NumericFeatures, scores_of
 from detectors.streams.river_monitor import MonitorConfig, RiverState
 from detectors.streams.sequential_tests import tie_break
 
 _LATENCIES = frozenset({"latency_seconds", "time_to_first_token_seconds"})
 _ERROR = "error"
+
+#: A reference is outdated if fewer than this share of at least so many learned values are in its widest region (30 % of it).
+_LEAST_SHARE, _LEARNED = 0.05, 1_000
 
 #: Number of tested tails per feature: 1 for large values; 2 for large and small values, because a short text can be an anomaly too.
 TAILS = {
@@ -62,7 +65,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     """
 
     name: ClassVar[str] = "anomaly"
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
     config_type: ClassVar[type[msgspec.Struct]] = AnomalyConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="anomaly",
@@ -113,7 +116,26 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         numbers.update({name: column[:first] for name, column in values.items()}, alarms[:first])
         finding = monitor.close(self._explained, self._large)
         numbers.update({name: column[first:] for name, column in values.items()}, alarms[first:])
+        self._renew_outdated()
         return finding
+
+    def _renew_outdated(self) -> None:
+        """At the end of a bucket, start a new reference for features with unusual first values, such as those of a cold start.
+
+        Nearly no later value is above thresholds from an incident, so a change up to its size would not be found. The budget
+        of false alarms holds: `renew` sets sums to zero, which only lowers the statistic, and uses no earlier value again. It
+        depends only on earlier values, and those after it are still exchangeable, so later bets have a mean of one as after a
+        first reference. While nothing changes, 30 % of the values are in the region, so there is no renewal.
+        """
+        if not isinstance(self._monitor, Monitor) or self._monitor.alarm:
+            return
+        inside, seen = self._monitor.totals()
+        few = (seen >= _LEARNED) & (inside < _LEAST_SHARE * seen)
+        widest = max(self.fractions)
+        regions = zip(self._monitor.layout, few.tolist(), strict=True)
+        if names := {name for (name, _, _, fraction), is_few in regions if is_few and fraction == widest}:
+            self._monitor.renew(*names)
+            self._numbers.moments.update({name: Moments() for name in names})
 
     def _explained(self, finding: Finding) -> Finding:
         finding = self._numbers.explain(finding)

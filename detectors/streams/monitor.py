@@ -150,11 +150,12 @@ class Monitor:
     def renew(self, *names: str) -> None:
         """Start a new reference for these features, because new values are not comparable with the history."""
         self._regions.renew(np.array([row[0] in names for row in self.layout]))
-        self._waiting = {
-            name: self._waiting.get(name, []) for name in self._features if name in {*self._waiting, *names}
-        }
-        for name in names:
-            self._waiting[name] = []
+        waiting = self._waiting | {name: [] for name in names}
+        self._waiting = {name: waiting[name] for name in self._features if name in waiting}
+
+    def totals(self) -> NDArray[np.float64]:
+        """Return the learned values of each region of the `layout`; see `ReferenceRegions.totals`."""
+        return self._regions.totals()
 
     def looks_at(self, observation: Observation) -> bool:
         """Return whether to use an event, given its conversation; call this method once per event, in order."""

@@ -336,12 +336,12 @@ class ReferenceRegions:
 
     def change(self, region: int) -> Change:
         """Return the change that most likely raised a region's share of values; see `RecentObservations.change`."""
-        inside, seen = self._total(region)
+        inside, seen = self.totals()[:, region].tolist()
         return self._recent.change(region, inside / max(1.0, seen))
 
-    def _total(self, region: int) -> tuple[float, float]:
-        inside, seen = sum((counts[:, region] for counts in self._counts.values()), start=np.zeros(2)).tolist()
-        return inside, seen
+    def totals(self) -> Floats:
+        """Return for each region the number of learned values in it, and of all learned values, (2, m); 0 without a reference."""
+        return self._ready * sum(self._counts.values(), start=np.zeros((2, len(self._scores))))
 
     def usual_share(self, region: int, slot: int) -> float:
         """Return the share of the values of a half-hour that are in the region, plus one standard error.
@@ -351,7 +351,7 @@ class ReferenceRegions:
         """
         inside, seen = self._counts_of(slot)[:, region].tolist()
         if seen < FEW:
-            inside, seen = self._total(region)
+            inside, seen = self.totals()[:, region].tolist()
         return float(min(seen, inside + math.sqrt(inside) + 1.0) / (seen + 1.0))
 
     def inside(self, region: int, scores: Floats) -> tuple[bool, bool]:

@@ -55,7 +55,7 @@ class ToolMixDetector(AnomalyDetector):
     """
 
     name: ClassVar[str] = "tool_mix"
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
     alert: ClassVar[AlertText] = AlertText(
         subject="tool mix",
         runbook="Compare the tool calls of the evidence with older requests (`weir show ID --text`); check new tools and clients, "
