@@ -14,7 +14,7 @@ from weir.home.ports import reachable
 from weir.local.broker.apache import JAVA_ENVIRONMENT
 from weir.local.broker.launch import BrokerPlan, broker_command, check_login
 from weir.local.plan import Component, Plan
-from weir.settings import MetricsSection, Settings
+from weir.settings import MetricsSection, MlflowSection, Settings
 
 #: The step of a start that creates the topics, after the broker and before the components that use topics.
 TOPICS = "topics"
@@ -54,7 +54,7 @@ def build_plan(
     components = [
         *([_broker(broker, ports)] if broker.kind != "given" else []),
         ray,
-        *([_mlflow(home, ports)] if settings.mlflow.enabled else []),
+        *([_mlflow(home, settings.mlflow, ports)] if settings.mlflow.enabled else []),
         serve,
         *(_worker(name, settings.metrics, ports) for name in ("shipper", "score", "watch", "ledger")),
         *([_worker("bridge", settings.metrics, ports)] if settings.bridge.enabled else []),
@@ -143,11 +143,12 @@ def prepare_broker(plan: Plan, broker: BrokerPlan) -> Plan:
     return msgspec.structs.replace(plan, components=[msgspec.structs.replace(first, argv=argv), *others])
 
 
-def _mlflow(home: Path, ports: dict[str, int]) -> Component:
+def _mlflow(home: Path, section: MlflowSection, ports: dict[str, int]) -> Component:
     port = ports["mlflow"]
+    retention = [section.experiment, str(section.retain_hours)]
     return Component(
         name="mlflow",
-        argv=[sys.executable, "-m", "weir.local.mlflow_server", str(home / "mlflow"), str(port)],
+        argv=[sys.executable, "-m", "weir.local.mlflow_server", str(home / "mlflow"), str(port), *retention],
         address=f"http://127.0.0.1:{port}",
         health_url=f"http://127.0.0.1:{port}/health",
         after=["score"],  # nothing needs it at the start, and its imports would delay the components that requests need

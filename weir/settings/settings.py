@@ -62,6 +62,10 @@ class MlflowSection(Section):
 
     enabled: bool = Field(True, description="start MLflow with the stack")
     experiment: str = Field("0", description="experiment id of the traces")
+    retain_hours: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        168,
+        description="hours for which the local MLflow keeps a trace (about 12 KB); a shorter time or a smaller `[trace] ratio` saves disk",
+    )
     tracking_uri: Link = Field(
         "",
         description="URL of the MLflow server that lists trained versions and their aliases; empty: the local MLflow, if it runs",

@@ -18,8 +18,8 @@ from weir.console.addresses import console_link
 from weir.settings import Settings, load_settings
 
 ONE_SHOT = {"topics", "acls", "cli", "operator"}
-#: The image of the collector has no program for a health check.
-WITHOUT_HEALTH = {"collector"}
+#: The image of the collector has no program for a health check; mlflow-retention only repeats one request.
+WITHOUT_HEALTH = {"collector", "mlflow-retention"}
 EXACT = re.compile(r"[a-z0-9./-]+:v?\d+\.\d+\.\d+")
 
 
@@ -46,7 +46,8 @@ def test_the_services_that_up_starts_by_default_and_by_profile():
     default, gpu = set(model()["services"]), set(model(profiles=("gpu",))["services"])
     assert set(model(profiles=("cpu", "loop"))["services"]) == default | {"trainer", "delivery"}
     weir = {"serving", "shipper", "score", "watch", "ledger", "bridge"}
-    others = {"kafka", "topics", "mlflow", "collector", "jaeger", "prometheus", "alertmanager", "grafana"}
+    others = {"kafka", "topics", "collector", "jaeger", "prometheus", "alertmanager", "grafana"}
+    others |= {"mlflow", "mlflow-retention"}
     assert default == weir | others
     assert gpu == default - {"serving"} | {"serving-gpu"}
 

@@ -1,5 +1,7 @@
+import contextlib
 import subprocess
 import sys
+import time
 
 import httpx
 import psutil
@@ -9,31 +11,49 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from weir.home.ports import ensure_ports
 from weir.local.health.health_probe import probe
+from weir.local.trace_retention import delete_traces
 
 from .conftest import poll
 
 
-def test_one_process_on_loopback_stores_the_spans_of_a_trace(tmp_path, home):
+@contextlib.contextmanager
+def tracer_to(base):
+    provider = TracerProvider()
+    exporter = OTLPSpanExporter(endpoint=f"{base}/v1/traces", headers={"x-mlflow-experiment-id": "0"})
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield provider.get_tracer("test")
+    provider.shutdown()
+
+
+def name_of(span):
+    return f"tr-{span.get_span_context().trace_id:032x}"
+
+
+def trace(base, trace_id):
+    return httpx.get(f"{base}/api/3.0/mlflow/traces/get", params={"trace_id": trace_id})
+
+
+def test_one_process_on_loopback_stores_the_spans_of_a_trace_and_deletes_old_traces(tmp_path, home):
     port = ensure_ports(home, ["mlflow"])[0]["mlflow"]
     base = f"http://127.0.0.1:{port}"
     folder = tmp_path / "a?b #%41" / "mlflow"  # characters of URLs
-    command = [sys.executable, "-m", "weir.local.mlflow_server", str(folder), str(port)]
+    command = [sys.executable, "-m", "weir.local.mlflow_server", str(folder), str(port), "0", "168"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         poll(lambda: probe(f"{base}/health").ok, 200)
-        provider = TracerProvider()
-        exporter = OTLPSpanExporter(endpoint=f"{base}/v1/traces", headers={"x-mlflow-experiment-id": "0"})
-        provider.add_span_processor(SimpleSpanProcessor(exporter))
-        tracer = provider.get_tracer("test")
-        with tracer.start_as_current_span("first") as span:
-            trace_id = f"tr-{span.get_span_context().trace_id:032x}"
-            with tracer.start_as_current_span("second"):
+        hour_ago = time.time() - 3600
+        with tracer_to(base) as tracer:
+            old = [tracer.start_span("old", start_time=int((hour_ago - number) * 1e9)) for number in (0, 1, 2)]
+            for span in old:
+                span.end(int(hour_ago * 1e9))
+            with tracer.start_as_current_span("first") as first, tracer.start_as_current_span("second"):
                 pass
-        provider.shutdown()
-        answer = httpx.get(f"{base}/api/3.0/mlflow/traces/get", params={"trace_id": trace_id})
+        answer = trace(base, name_of(first))
         assert {one["name"] for one in answer.json()["trace"]["spans"]} == {"first", "second"}
         assert (folder / "mlflow.db").stat().st_size > 0
+        assert [delete_traces(base, "0", hour_ago + 60) for _ in range(2)] == [3, 0]
+        assert [trace(base, name_of(span)).status_code for span in (first, *old)] == [200, 404, 404, 404]
         process_info = psutil.Process(process.pid)
         assert process_info.children(recursive=True) == []
         assert {c.laddr.ip for c in process_info.net_connections("inet") if c.status == psutil.CONN_LISTEN} == {

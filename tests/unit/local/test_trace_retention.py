@@ -1,0 +1,34 @@
+import httpx
+import pytest
+
+from weir.local import trace_retention
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_many_old_traces_are_deleted_in_batches_and_a_failed_attempt_is_repeated(monkeypatch, caplog):
+    answers = iter([500, 500, 3, httpx.ConnectError("refused"), 0])
+    asked, pauses = [], []
+
+    def delete(*arguments):
+        asked.append(arguments)
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def sleep(seconds):
+        pauses.append(seconds == trace_retention._BATCH_PAUSE_SECONDS)
+        if len(pauses) == 6:
+            raise Stopped
+
+    monkeypatch.setattr(trace_retention, "delete_traces", delete)
+    monkeypatch.setattr(trace_retention.time, "sleep", sleep)
+    monkeypatch.setattr(trace_retention.time, "time", lambda: 1_000_000.0)
+    with pytest.raises(Stopped):
+        trace_retention.run("http://mlflow", "0", 168)
+    assert set(asked) == {("http://mlflow", "0", 1_000_000.0 - 168 * 3600)}
+    assert pauses == [False, True, True, False, False, False]  # True: the short pause between two batches
+    assert "refused" in caplog.text
