@@ -30,6 +30,8 @@ _LOG = logging.getLogger(__name__)
 _BEAT_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _EXPIRE_SECONDS = 300.0
+_EXPIRE_AT_ONCE_SECONDS = 0.2
+_EXPIRE_SHARE = 0.2
 _FEEDBACK_SECONDS = 15.0
 #: The gauges of coverage are set with each heartbeat, unless that needs more than this share of the time: with many tenants, a
 #: week of coverage has millions of rows.
@@ -99,6 +101,7 @@ class _Service:
         self._expire_at = time.monotonic() + _EXPIRE_SECONDS
         self._feedback_at = time.monotonic()
         self._coverage_time = TimeShare(_COVERAGE_SHARE)
+        self._expire_time = TimeShare(_EXPIRE_SHARE)
         if stale := files.other_version():
             _LOG.warning("%s is damaged or of another version; the ledger is rebuilt from the log", stale)
             files.delete()
@@ -204,8 +207,15 @@ class _Service:
             self._feedback_at = time.monotonic() + _FEEDBACK_SECONDS
             self._metrics.show_feedback(self._store.rejected_feedback())
         if time.monotonic() > self._expire_at:
-            more = self._store.expire()
-            self._expire_at = time.monotonic() + (0.0 if more else _EXPIRE_SECONDS)
+            self._expire_time.run(self._expire)
+
+    def _expire(self) -> None:
+        """Delete expired rows for a short time; then wait until the next heartbeat, or longer if none are left."""
+        ends = time.monotonic() + _EXPIRE_AT_ONCE_SECONDS
+        while time.monotonic() < ends:
+            if not self._store.expire():
+                self._expire_at = time.monotonic() + _EXPIRE_SECONDS
+                return
 
     async def _call(self, work: Callable[..., ResultT], *arguments: Any) -> ResultT:
         """Run `work` on the one thread that uses the store."""

@@ -214,13 +214,14 @@ class LedgerStore:
         return rejected_feedback(self.decisions.database, self._databases)
 
     def expire(self) -> bool:
-        """Delete rows that exceed a limit on their number, and of each file an hour that is past the retention.
+        """Delete the oldest minute of one file that is past the retention.
 
-        Return whether more hours are past it.
+        If no file has one, delete the rows that exceed a limit on their number, and return False.
         """
+        if any(shard.expire() for shard in self.shards.values()):
+            return True
         self.decisions.expire()
-        more = [shard.expire() for shard in self.shards.values()]
-        return any(more)
+        return False
 
     def _sources(self) -> dict[int, list[SourceTime]]:
         return {index: source_times(shard.database) for index, shard in self.shards.items()}
