@@ -19,9 +19,12 @@ from stream.wire import OWN_TENANT, AlertRecord, Event, FindingRecord, Retrainin
 OWN_DETECTORS = (ACCURACY, "coverage", "gap", "lag", "spool")
 #: Number of newest alert records that are kept.
 _CHANGES = 200_000
+#: Number of newest suppressions that are kept: nearly every alert has one.
+_SUPPRESSED = 200_000
 
 _JSON = msgspec.json.Encoder(order="deterministic")
 _ALERT = msgspec.json.Decoder(AlertRecord)
+_RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,12 +131,25 @@ class Decisions(LedgerFile):
         store_window(self.database, data)
 
     def expire(self) -> None:
-        """Delete windows older than the retention, and the oldest windows and alert changes if there are too many."""
+        """Delete windows older than the retention, and the oldest windows, alert changes and suppressions if there are too many."""
         with transaction(self.database):
             expire_windows(self.database, self._retention_seconds)
             self.database.execute(
                 "DELETE FROM alert_changes WHERE seq <= (SELECT max(seq) FROM alert_changes) - ?", (_CHANGES,)
             )
+            self._expire_suppressions()
+
+    def _expire_suppressions(self) -> None:
+        deleted = self.database.execute(
+            "DELETE FROM retraining WHERE state = 'suppressed' AND at <="
+            " (SELECT at FROM retraining WHERE state = 'suppressed' ORDER BY at DESC LIMIT 1 OFFSET ?) RETURNING record",
+            (_SUPPRESSED,),
+        )
+        records = [_RETRAINING.decode(record) for (record,) in deleted.fetchall()]
+        places = [(one.retraining_id, one.state) for one in records]
+        self.database.executemany("DELETE FROM retraining_offsets WHERE retraining_id = ? AND state = ?", places)
+        links = [(alert_id, one.retraining_id) for one in records for alert_id in one.alert_ids]
+        self.database.executemany("DELETE FROM retraining_alerts WHERE alert_id = ? AND retraining_id = ?", links)
 
     # -- the ledger's own alerts
 

@@ -128,6 +128,8 @@ CREATE TABLE IF NOT EXISTS silences (
 CREATE TABLE IF NOT EXISTS retraining (
   retraining_id TEXT, state TEXT, tenant TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL, record TEXT NOT NULL,
   PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS retraining_at ON retraining (at);
+CREATE INDEX IF NOT EXISTS retraining_suppressed ON retraining (at) WHERE state = 'suppressed';
 -- The newest record of each state: the log orders the records of a request, whose times are of several machines.
 CREATE TABLE IF NOT EXISTS retraining_offsets (
   retraining_id TEXT, state TEXT, offset INTEGER NOT NULL, PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;

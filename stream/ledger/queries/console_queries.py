@@ -20,6 +20,8 @@ from stream.wire import AlertRecord, RetrainingRecord, side_and_part
 _CHANGED_ALERTS = 100
 _RATE_SECONDS = 60
 _AROUND_SECONDS = 3600.0
+#: To count the rows of the table would read all of them. Every topic's name is a prefix and its kind.
+_RETRAINING_RECORDS = "SELECT ifnull(sum(next), 0) FROM offsets WHERE topic LIKE '%retraining'"
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +47,7 @@ class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     rebuilt, and the page must load all data again. `alerts` are the alerts that changed, newest first, at most 100;
     `left_out` is whether more alerts changed. `rate` and `flagged` count requests and flagged verdicts in each of the
     last 60 s. `reviews` is the number of reviews, and `silences` is {id: end} of the active silences. `retraining` is
-    the number of retraining events and the time of the newest event.
+    the number of records of retraining events that the ledger has read.
     """
 
     born: str
@@ -58,7 +60,7 @@ class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     firing: dict[str, int]
     reviews: int
     silences: dict[str, float]
-    retraining: tuple[int, float]
+    retraining: int
 
 
 class LedgerPages(LedgerReader):
@@ -152,7 +154,7 @@ class LedgerPages(LedgerReader):
                 firing=alert_pages.firing_counts(decisions),
                 reviews=review_count(shards),
                 silences={silence.silence_id: silence.until for silence in silences.active(now)},
-                retraining=decisions.execute("SELECT count(*), coalesce(max(at), 0.0) FROM retraining").fetchone(),
+                retraining=decisions.execute(_RETRAINING_RECORDS).fetchone()[0],
             )
 
         return self._files.query(query, None)

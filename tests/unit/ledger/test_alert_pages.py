@@ -10,11 +10,13 @@ from support.events import event_of
 from support.ledger_log import request
 from support.signal_log import MODEL
 
+from stream.ledger import database_files
 from stream.ledger import decisions as module
 from stream.ledger.queries.alert_pages import AlertQuery, alert_changes, changed_since, firing_counts
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
 from stream.ledger.queries.reviews import RejectedFeedback, review_count, reviews_of
+from stream.ledger.schema import open_for_reading
 from stream.wire import Feedback, RetrainingRecord
 
 
@@ -192,6 +194,41 @@ def test_a_state_keeps_its_first_time_and_has_its_newest_lease(maker, pages):
     )
     (found,) = pages.retraining(before=NEWEST, limit=3).retraining
     assert (found.at, found.lease_until) == (5.0, 820.0)
+
+
+def test_no_query_of_the_console_reads_all_retraining_events(maker, pages, monkeypatch):
+    """An open page asks twice a second, and nearly every alert has a suppression."""
+    statements = []
+
+    def traced(path, timeout):
+        database = open_for_reading(path, timeout)
+        database.set_trace_callback(statements.append)
+        return database
+
+    apply(maker, *(retraining(f"rt_{number}", float(number)) for number in range(3)), topic="weir.retraining")
+    monkeypatch.setattr(database_files, "open_for_reading", traced)
+    first, again = (pages.live_update(seq=0, now=1.0, log_time=1.0, limit=1).retraining for _ in range(2))
+    pages.retraining(before=Cursor(9.0, "rt_9"), limit=3)
+    database = maker.store.decisions.database
+    plans = [database.execute(f"EXPLAIN QUERY PLAN {text}").fetchall() for text in statements if " retraining" in text]
+    steps = [detail for plan in plans for *_numbers, detail in plan]
+    assert any("retraining_at" in step for step in steps)
+    assert [step for step in steps if step.startswith("SCAN") and "retraining" in step and "INDEX" not in step] == []
+    apply(maker, retraining("rt_2", 1.0, "trained"), topic="weir.retraining")
+    changed = pages.live_update(seq=0, now=1.0, log_time=1.0, limit=1).retraining
+    assert first == again != changed
+
+
+def test_the_number_of_suppressions_is_bounded(maker, monkeypatch):
+    monkeypatch.setattr(module, "_SUPPRESSED", 50)
+    for state in ("suppressed", "requested"):
+        events = [retraining(f"{state}-{number}", float(number), state, alert_ids=("al_1",)) for number in range(200)]
+        apply(maker, *events, topic="weir.retraining")
+    maker.store.decisions.expire()
+    kept = {f"suppressed-{number}" for number in range(150, 200)} | {f"requested-{number}" for number in range(200)}
+    for table in ("retraining", "retraining_offsets", "retraining_alerts"):
+        rows = maker.store.decisions.database.execute(f"SELECT retraining_id FROM {table}").fetchall()
+        assert {name for (name,) in rows} == kept, table
 
 
 def test_alerts_without_a_review_are_found_after_many_reviewed_alerts(maker, pages):
