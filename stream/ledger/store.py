@@ -14,10 +14,10 @@ from stream.ledger.alerts.gaps import next_gap_episode
 from stream.ledger.alerts.inactive_detectors import inactive_alert_id
 from stream.ledger.alerts.ledger_alerts import decide
 from stream.ledger.alerts.observations import Observation
-from stream.ledger.coverage import Coverage, coverage_of, missing_verdicts
+from stream.ledger.coverage import Coverage, MissingVerdicts, coverage_of, missing_verdicts
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions, OutgoingAlert
-from stream.ledger.detector_health import last_answers, unanswered_pairs
+from stream.ledger.detector_health import Unanswered, last_answers, unanswered_pairs
 from stream.ledger.ledger_file import LogRecord, Partition, Unstored
 from stream.ledger.queries.judged_answers import judged_answers
 from stream.ledger.queries.reviews import RejectedFeedback, rejected_feedback
@@ -30,8 +30,9 @@ from stream.wire import OWN_TENANT, AlertRecord, TopicNames, stream_key
 from stream.wire.ids import alert_id
 
 _UNJOINED_SECONDS = 10.0
-#: One new label needs a join and a test of all labels (1.5 s for 100,000), on the thread that also applies records.
-_ACCURACY_SHARE = 0.05
+#: The thread that reads all labels or all missing verdicts also applies records: 1.5 s for 100,000 labels after each new label, and
+#: 2 s for 600,000 missing verdicts at each decision.
+_SCAN_SHARE = 0.05
 #: The lag must be above its bound in so many consecutive decisions, about one per second, before its alert opens: if a paused gateway
 #: continues, its next tick advances event time by the whole pause, and score forwards this tick a moment later.
 _LAG_DECISIONS = 5
@@ -60,7 +61,8 @@ class _Judged(msgspec.Struct, frozen=True, kw_only=True):
 class LedgerStore:
     """The open ledger, with one file per inference partition.
 
-    The accuracy is computed for at most `accuracy_share` of the time; the other parameters are those of :class:`LedgerFile`.
+    The accuracy is computed, and the missing verdicts are counted, each for at most `scan_share` of the time; the other parameters are
+    those of :class:`LedgerFile`.
     """
 
     def __init__(  # noqa: PLR0913 - the settings of the files and of the tenants
@@ -72,7 +74,7 @@ class LedgerStore:
         *,
         unstored: Unstored = lambda: None,
         tenants: Callable[[str], TenantSettings] = lambda _tenant: TenantSettings(),
-        accuracy_share: float = _ACCURACY_SHARE,
+        scan_share: float = _SCAN_SHARE,
     ) -> None:
         files.directory.mkdir(parents=True, exist_ok=True)
         self._decision_topics = {names.findings, names.alerts, names.retraining}
@@ -85,7 +87,11 @@ class LedgerStore:
         self._tenants = tenants
         self._accuracy: dict[tuple[str, str], Accuracy] = {}
         self._judged = _Judged()
-        self._accuracy_time = TimeShare(accuracy_share)
+        self._accuracy_time = TimeShare(scan_share)
+        self._missing = MissingVerdicts()
+        self._last_answers: dict[str, float | None] = {}
+        self._unanswered: tuple[Unanswered, ...] = ()
+        self._missing_time = TimeShare(scan_share)
         self._lagging = 0
 
     def close(self) -> None:
@@ -120,10 +126,12 @@ class LedgerStore:
         return watermark(self._sources())
 
     def observe(self, settings: LedgerSettings) -> Observation:
-        """Return the input from which the ledger decides its own alerts."""
+        """Return the input from which the ledger decides its own alerts.
+
+        If to count the missing verdicts needs more than a share of the time, their numbers are older.
+        """
         sources = self._sources()
-        missing, answers = missing_verdicts(self._databases), last_answers(self._databases)
-        unanswered = unanswered_pairs(self._databases, answers, missing.detectors)
+        self._missing_time.run(self._count_missing)
         lag_seconds, lag_identity = verdict_lag(sources)
         gaps = next_gap_episode(
             self._databases,
@@ -133,15 +141,19 @@ class LedgerStore:
         )
         return Observation(
             log_time=watermark(sources),
-            missing=missing,
+            missing=self._missing,
             lag_seconds=lag_seconds,
             lag_identity=lag_identity,
             gaps=gaps,
-            last_answers=answers,
-            unanswered=unanswered,
-            resolved={entry.detector: self._resolved(entry.detector, entry.last_answer) for entry in unanswered},
+            last_answers=self._last_answers,
+            unanswered=self._unanswered,
+            resolved={entry.detector: self._resolved(entry.detector, entry.last_answer) for entry in self._unanswered},
             spools=full_spools(sources),
         )
+
+    def _count_missing(self) -> None:
+        self._missing, self._last_answers = missing_verdicts(self._databases), last_answers(self._databases)
+        self._unanswered = unanswered_pairs(self._databases, self._last_answers, self._missing.detectors)
 
     def decide(self, settings: LedgerSettings, with_span: SpanFactory) -> Observation:
         """Store new states of the ledger's own alerts, for publication; call this when the log was read to its end."""

@@ -33,7 +33,7 @@ class MemoryLedger:
             partitions,
             retention_seconds,
             tenants=tenants,
-            accuracy_share=1.0,  # each decision uses the newest labels
+            scan_share=1.0,  # each decision uses the newest labels and missing verdicts
         )
         self.published = []
 

@@ -5,6 +5,7 @@ import logging
 import random
 import tempfile
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,8 +13,10 @@ from unittest import mock
 import msgspec
 
 import stream.ledger.service
+import stream.ledger.store
 from serving.capture.balance import BalanceReader
 from serving.settings import CaptureSettings
+from stream.ledger.time_share import TimeShare
 from support.protocol.clients import doubled
 from support.protocol.coordinator import Coordinator
 from support.protocol.faust_worker import FaustWorker
@@ -201,6 +204,8 @@ def open_world(seed, loop):
         stack.callback(logging.disable, before)
         stack.enter_context(virtual_disk(loop, seed))
         stack.enter_context(mock.patch.object(stream.ledger.service, "_BEAT_SECONDS", 5.0))  # not checked, and slow
+        virtual = partial(TimeShare, clock=loop.time)  # with the real clock, a seed could give different alerts
+        stack.enter_context(mock.patch.object(stream.ledger.store, "TimeShare", virtual))
         world = World(seed, loop, Path(folder))
         stack.enter_context(doubled(KAFKA.bootstrap_servers, world.network))
         yield world

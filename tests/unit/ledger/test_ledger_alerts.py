@@ -5,15 +5,16 @@ import pytest
 from support import alert_records
 from support.events import closed, event_of, tick
 from support.ledger_log import Log, forwarded, request, verdict
-from support.ledger_store import MemoryLedger
+from support.ledger_store import MemoryLedger, states
 
 from stream.ledger.alerts.ledger_alerts import decide
 from stream.ledger.alerts.observations import Observation
-from stream.ledger.coverage import MissingVerdicts, coverage_hours
+from stream.ledger.coverage import MissingVerdicts, coverage_hours, missing_verdicts
 from stream.ledger.decisions import Decisions, OutgoingAlert, is_own
 from stream.ledger.detector_health import Unanswered
 from stream.ledger.shard import Shard
 from stream.ledger.sources import source_times, verdict_lag, watermark
+from stream.ledger.time_share import TimeShare
 from stream.settings import LedgerSettings
 from stream.stages.watch.source_liveness import OWN_STREAM
 from stream.wire.ids import alert_id, bucket_finding_id
@@ -208,3 +209,27 @@ def test_an_inactive_source_is_no_alert_of_the_ledger(observed, inference, verdi
     observation = observed(inference=inference, verdicts=[forwarded(verdicts)])
     assert observation.log_time == time
     assert decide([], observation, SETTINGS) == []
+
+
+def test_many_missing_verdicts_are_counted_less_often_than_the_ledger_decides(monkeypatch):
+    """The count reads all missing verdicts. Here it needs a second, and a share of 5 % then leaves 19 s without a count."""
+    now, counted, log = [0.0], [], Log()
+
+    def slow(databases):
+        counted.append(now[0])
+        now[0] += 1.0
+        return missing_verdicts(databases)
+
+    monkeypatch.setattr("stream.ledger.store.missing_verdicts", slow)
+    with MemoryLedger() as ledger:
+        ledger.store._missing_time = TimeShare(0.05, lambda: now[0])
+        event = request("r1", 10.0, owed=("pii",))
+        ledger.apply(log.inference(event, tick(20.0)) + log.verdicts(forwarded({"s1": 20.0})))
+        assert states(ledger.decide()) == [("coverage", "", "firing")]
+        ledger.apply(log.verdicts(verdict(event, "pii")))
+        found = {}
+        for second in range(1, 50):
+            now[0] = max(now[0], float(second))
+            found |= dict.fromkeys(states(ledger.decide()), second)
+    assert counted == [0.0, 20.0, 40.0]
+    assert found == {("coverage", "", "resolved"): 20}
