@@ -8,7 +8,14 @@ from typing import Any, Literal
 import msgspec
 
 from serving.backend import ModelInfo, ModelRequest, Operation
-from serving.openai_api.parts import documents_from, messages_from, prediction_from, tools_from, variables_from
+from serving.openai_api.parts import (
+    documents_from,
+    messages_from,
+    prediction_from,
+    template_texts_from,
+    tools_from,
+    variables_from,
+)
 from stream.wire import (
     MAX_INT64,
     MIN_INT64,
@@ -115,14 +122,16 @@ _PROMPTS: dict[Operation, tuple[str, str]] = {
     "embeddings": ("input", "messages"),
     "responses": ("input", ""),
 }
+#: Fields of a request body that add messages.
+_ADDED = frozenset({"documents", "prediction", "chat_template", "chat_template_kwargs"})
 
 
 def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
     """Return the messages of a request; the prompt and the suffix of a plain completion, or an input of embeddings, are messages of the user.
 
     Token ids are not recorded. The instructions of the Responses API are a system message. The documents (vLLM) and the predicted answer of a chat,
-    and the variables of a stored prompt (Responses API), are before the last message. A document becomes a tool result; the others become a
-    message of the user.
+    the texts for the chat template (vLLM), and the variables of a stored prompt (Responses API), are before the last message. A document becomes a
+    tool result; the others become a message of the user.
     """
     prompt, further = _PROMPTS[request.operation]
     messages = messages_from(request.body.get(prompt))
@@ -132,10 +141,11 @@ def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
     if request.operation == "responses" and isinstance(instructions, str) and instructions:
         messages = (Message.of_text("system", instructions), *messages)
     body = request.body
-    if "documents" not in body and "prediction" not in body and request.operation != "responses":  # nearly always
+    if _ADDED.isdisjoint(body) and request.operation != "responses":  # nearly always
         return messages
     added = (
         *documents_from(body.get("documents")),
+        *template_texts_from(body),
         *prediction_from(body.get("prediction")),
         *variables_from(body.get("prompt")),
     )

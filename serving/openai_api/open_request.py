@@ -13,6 +13,7 @@ from serving.backend import Feature, Operation, answers_in
 from serving.decoded_json import UndecodableJson, decode_object, first_text, mapping_of
 from serving.openai_api.accumulator import MAX_CHOICES
 from serving.openai_api.errors import invalid
+from serving.openai_api.parts import texts_in
 from serving.openai_api.request_model import NAME_CHARACTERS, check_metadata, got
 
 _MAX_ITEMS = 16_384
@@ -115,6 +116,7 @@ def _items(body: Mapping[str, Any]) -> int:
     """
     lists = [body.get(name) for name in _LISTS]
     lists.append(mapping_of(body.get("prediction")).get("content"))
+    lists.append(list(texts_in(body.get("chat_template_kwargs"))))
     lists.append(list(mapping_of(mapping_of(body.get("prompt")).get("variables")).values()))
     items = [item for values in lists if isinstance(values, list) for item in values if isinstance(item, Mapping | str)]
     count = len(items)

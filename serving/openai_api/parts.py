@@ -92,6 +92,30 @@ def variables_from(prompt: Any) -> Iterator[Message]:
         yield Message(role="user", parts=parts)
 
 
+def template_texts_from(body: Body) -> Iterator[Message]:
+    """Yield what the client sends for the chat template (fields of vLLM): documents as results of a tool, other texts as a message of the user.
+
+    A template can write any of its arguments into the prompt.
+    """
+    arguments = dict(mapping_of(body.get("chat_template_kwargs")))
+    yield from documents_from(arguments.pop("documents", None))
+    if parts := tuple(TextPart(content=text) for text in texts_in([body.get("chat_template"), arguments])):
+        yield Message(role="user", parts=parts)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield the strings in decoded JSON that are not empty, without the names of fields."""
+    left = [value]
+    while left:
+        match left.pop():
+            case str() as text if text:
+                yield text
+            case dict() as fields:
+                left += reversed(fields.values())
+            case list() as items:
+                left += reversed(items)
+
+
 def message_from(raw: Body) -> Message:
     """Return one message of a chat, or one item of the responses API (a call, its output, or reasoning)."""
     content, role = raw.get("content"), raw.get("role")

@@ -357,11 +357,12 @@ async def test_a_body_that_weir_cannot_relay_is_400(relay, upstream, path, body)
         {"documents": ["a"] * 16_384},
         {"prediction": {"content": ["a"] * 16_384}},
         {"prompt": {"variables": dict.fromkeys(map(str, range(16_384)), "a")}},
+        {"chat_template_kwargs": {"a": [{"b": "c"}] * 16_384}},
         {"tools": [{}] * 16_384},
         {"input": ["a"] * 16_384},
         {"prompt": ["a"] * 16_384},
     ],
-    ids=["messages", "parts", "calls", "results", "documents", "prediction", "variables", "tools", "inputs", "prompts"],
+    ids=lambda fields: next(iter(fields)),
 )
 async def test_more_items_than_weir_reads_in_time_are_400(relay, upstream, fields):
     stack = relay()

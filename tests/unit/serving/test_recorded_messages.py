@@ -48,6 +48,27 @@ def test_the_variables_of_a_stored_prompt_are_texts_of_the_user():
     assert recorded("responses", prompt=prompt) == (given,)
 
 
+@pytest.mark.parametrize("operation", ["chat", "embeddings"])
+def test_texts_for_the_chat_template_are_documents_and_a_text_of_the_user(operation):
+    arguments = {
+        "enable_thinking": False,
+        "date_string": ORDER,
+        "documents": [{"title": "Prices", "text": ORDER}],
+        "tools": [{"name": "get", "strict": True, "notes": ["x", ["y", "", None]]}],
+    }
+    body = {"messages": [{"role": "user", "content": "What do they say?"}]}
+    body |= {"chat_template": "{{ bos_token }}", "chat_template_kwargs": arguments}
+    *added, asked = recorded(operation, **body)
+    assert asked == ASKED
+    parts = tuple(TextPart(content=text) for text in ("{{ bos_token }}", ORDER, "get", "x", "y"))
+    assert added == [result(f"Prices\n{ORDER}"), Message(role="user", parts=parts)]
+
+
+def test_switches_of_the_chat_template_add_no_message():
+    body = {"messages": [{"role": "user", "content": "What do they say?"}]}
+    assert recorded("chat", **body, chat_template_kwargs={"enable_thinking": False, "budget": 5}) == (ASKED,)
+
+
 @pytest.mark.parametrize(
     "odd", [None, 3, "text", {"a": 1}, [None, [1]], {"variables": [1]}, {"variables": {"a": None}}]
 )
