@@ -274,7 +274,13 @@ class IntakeSettings(Section):
         60,
         description="how long the first half of an exchange waits for the other half. The halves are request and response (KServe), or span and log records (OpenTelemetry)",
     )
-    held_limit: Count = Field(100_000, description="limit of waiting halves; further halves get 503 with Retry-After")
+    held_limit: Count = Field(
+        100_000,
+        description="limit of waiting halves. A half gets 503 with Retry-After if its tenant has as many waiting halves as are free, so one tenant can use half of the limit",
+    )
+    held_bytes: Count = Field(
+        _KIB**3, description="limit of the size of waiting halves, shared by the tenants like `held_limit`"
+    )
     remember_hours: Annotated[float, Field(gt=0)] = Field(
         24, description="how long intake remembers an exchange, so that it records no duplicate"
     )

@@ -19,11 +19,11 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from serving.capture.recorder import Recorder
-from serving.errors import CaptureError, HalvesFull, ServingError, UnreadablePayload
+from serving.errors import CaptureError, ServingError, UnreadablePayload
 from serving.inference_records import ExpectedVerdicts
 from serving.intake.reported_exchange import EVENT, LATEST_SECONDS, SPAN, ReportedExchange, identity_of, records_of
+from serving.intake.waiting_halves import WaitingHalves
 from serving.settings import IntakeSettings
-from stream.count_text import count_text
 from stream.telemetry import parent_context, traceparent_of
 from stream.wire import RequestRecord, ResponseRecord, semconv
 
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS held (identity TEXT, half TEXT, told BLOB NOT NULL, a
 CREATE INDEX IF NOT EXISTS held_at ON held (at);
 CREATE INDEX IF NOT EXISTS done_at ON done (at);
 """
+_DELETE = "DELETE FROM held WHERE identity = ? RETURNING told"
 _OVERDUE_BATCH = 1000
 #: Fragments of one exchange; an exporter sends the log records of a span in one or two exports.
 _MAX_FRAGMENTS = 64
@@ -62,15 +63,17 @@ class ExchangePairer:
         self._tracer = tracer
         self._path = path
         self._clock_start = time.time() - time.monotonic()
+        self._waiting = WaitingHalves(settings)
         try:
             self._database = _opened(path)
             # An earlier process may have had a clock that was ahead.
             self._rows("UPDATE held SET at = min(at, ?)", (self._now(),))
-            self._waiting = len(self._rows("SELECT 1 FROM held"))
+            with closing(self._database.execute("SELECT told FROM held")) as rows:
+                self._waiting.add(rows)
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
         gauge = Gauge("weir_intake_held_halves", "Halves of exchanges that wait for the other half", registry=registry)
-        gauge.set_function(lambda: self._waiting)
+        gauge.set_function(lambda: self._waiting.total)
         self._unreadable = Counter(
             "weir_intake_unreadable_halves",
             "Stored halves that could not be decoded and were dropped",
@@ -84,8 +87,8 @@ class ExchangePairer:
     async def add(self, exchange: ReportedExchange) -> bool:
         """Record an exchange, or store a half; return whether the item is new. After the return, a crash does not lose the item.
 
-        Raises CaptureError if the spool is full, HalvesFull if too many halves wait; the client must then send the item again. Raises
-        UnreadablePayload if the exchange has too many fragments.
+        Raises CaptureError if the spool is full, HalvesFull if too many halves of the tenant wait; the client must then send the item again.
+        Raises UnreadablePayload if the exchange has too many fragments.
         """
         # Consumers drop a second record with the same id, so a late part is recorded as another request.
         while (part := self._recorded_without(exchange.identity)) and (
@@ -119,7 +122,7 @@ class ExchangePairer:
                 continue
             exchange = _joined(halves)
             if exchange.fragment and not exchange.has_content:
-                self._waiting -= len(self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (identity,)))
+                self._waiting.remove(self._rows(_DELETE, (identity,)))
                 dropped += 1
             elif not self._try_record(exchange):
                 break
@@ -133,20 +136,18 @@ class ExchangePairer:
 
     def _store(self, exchange: ReportedExchange) -> bool:
         half = exchange.fragment or ("asked" if exchange.request is not None else "answered")
-        limit = self._settings.held_limit
         known = len(self._rows("SELECT 1 FROM held WHERE identity = ?", (exchange.identity,)))
         if known >= _MAX_FRAGMENTS:
             raise UnreadablePayload(
                 f"the log records of one span came in {known} exports, the limit; export larger batches"
             )
-        if self._waiting >= limit and not known:
-            raise HalvesFull(
-                f"{count_text(self._waiting, 'half of an exchange waits', 'halves of exchanges wait')} for the other, the limit is {limit}"
-                " (intake.held_limit); send it again, or send both halves (KServe's mode: all; spans and log records of OpenTelemetry)"
-            )
-        row = (exchange.identity, half, msgspec.json.encode(exchange), self._now())
-        added = self._rows("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?) RETURNING 1", row)
-        self._waiting += len(added)
+        stored = msgspec.json.encode(exchange)
+        self._waiting.check(
+            exchange.origin.tenant, len(stored), known=known > 0, completes=known > 0 and not exchange.fragment
+        )
+        row = (exchange.identity, half, stored, self._now())
+        added = self._rows("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?) RETURNING told", row)
+        self._waiting.add(added)
         return bool(added)
 
     def _halves(self, identity: str) -> list[ReportedExchange]:
@@ -160,7 +161,7 @@ class ExchangePairer:
                 # Of another version, or damaged. The error's message may contain text of the half.
                 _LOG.error("a stored half of exchange %s is unreadable and dropped: %s", identity, type(error).__name__)
                 self._rows("DELETE FROM held WHERE rowid = ?", (row,))
-                self._waiting -= 1
+                self._waiting.remove([(stored,)])
                 self._unreadable.inc()
         return halves
 
@@ -190,8 +191,8 @@ class ExchangePairer:
             if exchange.fragment:
                 query = "INSERT OR IGNORE INTO done SELECT identity || ' ' || half, ? FROM held WHERE identity = ?"
                 self._rows(query, (self._now(), exchange.identity))
-            removed = self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (exchange.identity,))
-        self._waiting -= len(removed)
+            removed = self._rows(_DELETE, (exchange.identity,))
+        self._waiting.remove(removed)
 
     def _span(self, exchange: ReportedExchange, request: RequestRecord, response: ResponseRecord) -> str:
         """Create a span with the reported times of the exchange; return its ``traceparent``."""

@@ -324,7 +324,7 @@ async def test_halves_are_bounded(tmp_path):
         await kserve(running, "request", REQUEST, identity="a")
         answer = await kserve(running, "request", REQUEST, identity="b")
         assert answer.status_code == 503
-        assert "the limit is 1 (intake.held_limit)" in answer.text
+        assert "0 of 1 halves (intake.held_limit)" in answer.text
         assert (await kserve(running, "response", RESPONSE, identity="a")).status_code == 200
 
 

@@ -56,6 +56,51 @@ async def test_a_half_that_was_stored_by_a_clock_that_was_ahead_waits_no_longer_
         assert running.count("weir_intake_held_halves") == 0
 
 
+OTHER = {"authorization": "Bearer weir-other-key"}
+
+
+async def halves_of_the_other_tenant(running, count, **request):
+    answers = [
+        (await kserve(running, "request", REQUEST | request, identity=f"o{number}", **OTHER)).status_code
+        for number in range(count)
+    ]
+    return answers.count(200)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_tenant_that_fills_its_share_leaves_room_for_the_halves_of_the_others(tmp_path, restarts):
+    async with intake(tmp_path / "home", held_limit=10) as running:
+        assert await halves_of_the_other_tenant(running, 5 if restarts else 10) == 5
+        if not restarts:
+            assert (await kserve(running, "request", REQUEST)).status_code == 200
+    async with intake(tmp_path / "home", held_limit=10) as running:
+        assert await halves_of_the_other_tenant(running, 7) == 5  # these are repeated
+        answer = await kserve(running, "request", REQUEST | {"model": "m"}, identity="b", **OTHER)
+        assert "5 halves of exchanges of the tenant other" in answer.text
+        assert (await kserve(running, "request", REQUEST, identity="a")).status_code == 200
+
+
+async def test_the_halves_are_bounded_in_bytes_too_and_a_completed_exchange_frees_them(tmp_path):
+    text = {"messages": [{"role": "user", "content": "x" * 10_000}]}
+    async with intake(tmp_path / "home", held_bytes=65_536) as running:
+        assert await halves_of_the_other_tenant(running, 6, **text) == 3
+        assert (await kserve(running, "request", REQUEST | text)).status_code == 200
+        long = {"choices": [{"message": {"content": "y" * 20_000}}]}
+        answer = await kserve(running, "response", long, identity="o0", **OTHER)
+        assert answer.status_code == 200, "the tenant's share is full, but this half is not kept"
+        assert await halves_of_the_other_tenant(running, 9, **text) == 4
+        longer = {"choices": [{"message": {"content": "y" * 60_000}}]}
+        answer = await kserve(running, "response", longer, identity="o1", **OTHER)
+        assert (answer.status_code, "of 65536 bytes (intake.held_bytes)" in answer.text) == (503, True)
+
+
+async def test_a_tenant_cannot_exceed_its_bytes_with_the_log_records_of_one_span(tmp_path):
+    async with intake(tmp_path / "home", held_bytes=65_536) as running:
+        await exported(running, logs(log("gen_ai.user.message", {"content": "x" * 25_000})))
+        with pytest.raises(AssertionError, match="503"):
+            await exported(running, logs(log("gen_ai.user.message", {"content": "y" * 25_000})))
+
+
 async def exported(running, export):
     path = "/v1/traces" if "resourceSpans" in export else "/v1/logs"
     assert (await running.sent(path, content=encoded(export, PROTOBUF), headers={"content-type": PROTOBUF})).is_success
