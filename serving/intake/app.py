@@ -5,7 +5,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,8 +32,8 @@ _RETRY_AFTER_SECONDS = 5
 _OVERDUE_SECONDS = 1.0
 #: Bodies that are processed at the same time, limited because of their memory.
 _MAX_BODIES = 8
-#: After so many items of a body, other requests get a turn.
-_ITEMS_PER_TURN = 256
+#: Items of a body that are read at once, in a thread.
+_READ_AT_ONCE = 256
 #: Maximum number of rejected items, and of warnings, in a response.
 _MAX_NAMED = 20
 
@@ -43,6 +43,15 @@ class _Item(NamedTuple):
 
     read: Callable[[], ReportedExchange | NotRecorded]
     records: int = 1
+
+
+class _Read(NamedTuple):
+    """An item after its reading: its position in the body, the number of its log records, its exchange, and messages about omitted values."""
+
+    position: int
+    records: int
+    exchange: ReportedExchange | NotRecorded | UnreadablePayload
+    left_out: list[str]
 
 
 _Reader = Callable[[Headers, bytes, Principal], Iterator[_Item]]
@@ -168,31 +177,35 @@ class Intake:
         """Record all readable items; raises ApiError 503 if they cannot be stored."""
         tally = _Tally()
         async with self._turn:
-            first = await asyncio.to_thread(next, items, None)  # decodes the body, which takes seconds if it is large
-            for index, item in enumerate(chain([first] if first else [], items)):
-                if index % _ITEMS_PER_TURN == _ITEMS_PER_TURN - 1:
-                    await asyncio.sleep(0)
-                try:
-                    exchange, left_out = _read(item)
-                    if not isinstance(exchange, ReportedExchange):
-                        self._items.labels(name, exchange).inc()
-                        continue
-                    is_new = await self._pairer.add(exchange)
-                except UnreadablePayload as error:
-                    tally.refuse(index, item.records, str(error))
-                    self._items.labels(name, "refused").inc()
-                except (ServingError, sqlite3.OperationalError) as error:
-                    raise unavailable(
-                        f"Weir cannot record it now: {error}",
-                        code="spool_full",
-                        retry_after_seconds=_RETRY_AFTER_SECONDS,
-                    ) from None
-                else:
-                    tally.accepted += is_new
-                    tally.repeated += not is_new
-                    tally.warn(index, left_out)
-                    self._items.labels(name, "accepted" if is_new else "repeated").inc()
+            numbered = enumerate(items)
+            while batch := await asyncio.to_thread(_read_next, numbered):
+                await self._record_batch(name, batch, tally)
         return tally
+
+    async def _record_batch(self, name: str, batch: list[_Read], tally: _Tally) -> None:
+        for position, records, exchange, left_out in batch:
+            await asyncio.sleep(0)  # other requests get a turn
+            try:
+                if isinstance(exchange, UnreadablePayload):
+                    raise exchange
+                if not isinstance(exchange, ReportedExchange):
+                    self._items.labels(name, exchange).inc()
+                    continue
+                is_new = await self._pairer.add(exchange)
+            except UnreadablePayload as error:
+                tally.refuse(position, records, str(error))
+                self._items.labels(name, "refused").inc()
+            except (ServingError, sqlite3.OperationalError) as error:
+                raise unavailable(
+                    f"Weir cannot record it now: {error}",
+                    code="spool_full",
+                    retry_after_seconds=_RETRY_AFTER_SECONDS,
+                ) from None
+            else:
+                tally.accepted += is_new
+                tally.repeated += not is_new
+                tally.warn(position, left_out)
+                self._items.labels(name, "accepted" if is_new else "repeated").inc()
 
 
 def _items(read: _Reader, headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
@@ -205,13 +218,20 @@ def _items(read: _Reader, headers: Headers, body: bytes, principal: Principal) -
         raise invalid("The body is unreadable: it is nested too deep.", code="unreadable") from None
 
 
-def _read(item: _Item) -> tuple[ReportedExchange | NotRecorded, list[str]]:
-    """Return the exchange in `item`, and messages about omitted values; raises UnreadablePayload if a value is invalid."""
+def _read_next(items: Iterator[tuple[int, _Item]]) -> list[_Read]:
+    """Read the next items. Called in a thread, because the decoding of a large body, and the reading of a large item, take seconds."""
+    return [_Read(position, item.records, *_read(item)) for position, item in islice(items, _READ_AT_ONCE)]
+
+
+def _read(item: _Item) -> tuple[ReportedExchange | NotRecorded | UnreadablePayload, list[str]]:
+    """Return the exchange in `item`, and messages about omitted values; the error if a value is invalid."""
     try:
         exchange = item.read()
         return without_invalid_numbers(exchange) if isinstance(exchange, ReportedExchange) else (exchange, [])
+    except UnreadablePayload as error:
+        return error, []
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise UnreadablePayload(f"a value is out of range or nested too deep ({type(error).__name__})") from None
+        return UnreadablePayload(f"a value is out of range or nested too deep ({type(error).__name__})"), []
 
 
 def _read_litellm(headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:

@@ -35,6 +35,8 @@ from stream.wire import (
 _ID_BYTES = 16
 #: The gateway's limit; every segment of the spool contains the names of a request until its end.
 _NAME_CHARACTERS = 256
+#: The gateway's limit: the event loop would process more of them for seconds.
+_MAX_ITEMS = 16_384
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: The class of an error; anything else may be a message that quotes the prompt.
 _ERROR_TYPE = re.compile(r"[\w.:$-]{1,128}")
@@ -144,10 +146,11 @@ def has_content(messages: tuple[Message, ...] | tuple[Choice, ...]) -> bool:
 def without_invalid_numbers(exchange: ReportedExchange) -> tuple[ReportedExchange, list[str]]:
     """Return `exchange` without numbers that a record cannot contain, and a message per omitted number; all text is kept.
 
-    Raises UnreadablePayload if a name is longer than 256 characters or has a control character.
+    Raises UnreadablePayload if a name is longer than 256 characters or has a control character, or if there are too many messages and parts.
     """
     request, response, left_out = exchange.request, exchange.response, list[str]()
     _check_names(request, response)
+    _check_items(request, response)
     if request is not None:
         request = msgspec.structs.replace(request, parameters=_kept(request.parameters, MIN_INT64, MAX_INT64, left_out))
     if response is not None:
@@ -166,6 +169,15 @@ def _check_names(*halves: ReportedRequest | ReportedResponse | None) -> None:
                 )
             if control := _CONTROL.search(name):  # the keys of streams are joined with such a character
                 raise UnreadablePayload(f"{field} has the control character {control[0]!r}; remove it")
+
+
+def _check_items(request: ReportedRequest | None, response: ReportedResponse | None) -> None:
+    messages = (*(request.messages if request else ()), *(response.choices if response else ()))
+    items = len(request.tools if request else ()) + sum(1 + len(message.parts) for message in messages)
+    if items > _MAX_ITEMS:
+        raise UnreadablePayload(
+            f"the messages, choices and tools are {items} items with their parts, the limit is {_MAX_ITEMS}; send fewer"
+        )
 
 
 def _kept(values: dict[str, Any], least: int, most: int, left_out: list[str]) -> dict[str, Any]:

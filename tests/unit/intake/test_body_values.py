@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -10,7 +11,7 @@ from support.intake import intake, litellm_payload
 from support.otlp import JSON, PROTOBUF, encoded, span, traces
 
 from serving.errors import UnreadablePayload
-from serving.intake import body_values
+from serving.intake import app, body_values
 from serving.intake.body_values import check_json, check_protobuf
 from serving.intake.litellm import payloads
 
@@ -154,3 +155,36 @@ async def test_all_rejections_are_counted_and_the_first_20_are_named(tmp_path):
         answer = await running.sent("/intake/litellm", json=[{}] * 25)
     assert (answer.status_code, answer.json()["refused"], len(answer.json()["refusals"])) == (422, 25, 20)
     assert [refusal["index"] for refusal in answer.json()["refusals"]] == list(range(20))
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        {"messages": ["a"] * 8_193},
+        {"messages": [{"role": "user", "content": ["a"] * 16_384}]},
+        {"model_parameters": {"tools": [{"name": "a"}] * 16_384}},
+        {"response": {"choices": [{"message": {"content": "a"}}] * 8_193}},
+    ],
+    ids=["messages", "parts", "tools", "choices"],
+)
+async def test_an_item_with_more_messages_and_parts_than_are_processed_in_time_is_rejected(tmp_path, long):
+    async with intake(tmp_path / "home") as running:
+        answer = await running.sent("/intake/litellm", json=[litellm_payload(**long), litellm_payload(id="short")])
+        assert answer.status_code == 422
+        assert (answer.json()["accepted"], answer.json()["refused"]) == (1, 1)
+        assert "items with their parts, the limit is 16384; send fewer" in answer.json()["refusals"][0]["message"]
+        running.only()
+
+
+async def test_items_are_read_beside_the_event_loop(tmp_path, monkeypatch):
+    readers, read = [], app.exchange_from_litellm
+
+    def noted(*given):
+        readers.append(threading.current_thread())
+        return read(*given)
+
+    monkeypatch.setattr(app, "exchange_from_litellm", noted)
+    async with intake(tmp_path / "home") as running:
+        await running.sent("/intake/litellm", json=[litellm_payload(id=f"{number}") for number in range(300)])
+        assert len(running.exchanges()) == 300
+    assert threading.main_thread() not in readers
