@@ -73,6 +73,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     principal: str = ""
     #: A hash of the conversation id; empty if the event has none.
     conversation: str = ""
+    #: Of a chat without a conversation id: digests of its messages, and of the earlier requests that it repeats, newest first.
+    turns: tuple[str, ...] = ()
     #: The version of the frozen model that made the embedding.
     embedding_version: str = ""
     #: For an answer to one of Weir's own fixed prompts: the id of the prompt; else empty.

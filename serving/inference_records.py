@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from serving.backend import ModelInfo, ModelRequest, Operation
+from serving.chat_turns import OPERATOR_ROLES, turns_of
 from serving.openai_api.parts import (
     documents_from,
     messages_from,
@@ -43,9 +44,8 @@ _OWN_DETECTORS = frozenset({"refusal", "toxicity"})
 #: The detector that reads tool calls instead of text, and the most characters of schemas and names that an answer's record contains for it.
 _TOOLS = "tools"
 _MAX_DECLARED = 65_536
-#: The detector that compares an answer with the operator's messages, the roles of these, and the most bytes of their text in an answer's record.
+#: The detector that compares an answer with the operator's messages, and the most bytes of their text in an answer's record.
 _LEAK = "leak"
-_OPERATOR_ROLES = frozenset({"system", "developer"})
 _MAX_INSTRUCTIONS = 16_384
 #: Most characters of a span's conversation id: MLflow rejects all spans of an export if one of them has more.
 _MAX_SPAN_CONVERSATION = 250
@@ -65,6 +65,8 @@ _PARAMETERS = {
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
 }
+#: Operations whose requests can repeat earlier requests and their answers.
+_CHATS = ("chat", "responses")
 #: Operations whose prompt can be a list of token ids.
 _TOKEN_OPERATIONS = ("text_completion", "embeddings")
 
@@ -73,8 +75,9 @@ _TOKEN_OPERATIONS = ("text_completion", "embeddings")
 class InferenceRequest:
     """One inference; `model` is the client's name for the model, `shadow_of` the id of the user's request if this is a copy of it.
 
-    `compared` is the answer that the user received, if the answers to this copy are compared with it. `sampling` are the
-    sampling parameters of the body, for the record and the span.
+    `compared` is the answer that the user received, if the answers to this copy are compared with it. `secret` is the header
+    with the client's API key, for `turns_of`; "" if the client sent a conversation id. `sampling` are the sampling
+    parameters of the body, for the record and the span.
     """
 
     tenant: str
@@ -85,6 +88,7 @@ class InferenceRequest:
     request: ModelRequest
     shadow_of: str = ""
     compared: str = ""
+    secret: str = field(default="", repr=False)
     sampling: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -175,6 +179,7 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
         parameters=request.sampling | {"token_ids": count} if count else request.sampling,
         training=may_train(sent.body),
         shadow_of=request.shadow_of,
+        turns=turns_of(messages, request.secret) if request.secret and sent.operation in _CHATS else (),
         owed=() if request.shadow_of else owed_detectors(_detectors(request, expected.input), messages),
     )
 
@@ -228,6 +233,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
         error=error,
         guard=guard,
         shadow_of=asked.shadow_of,
+        turns=asked.turns,
         owed=owed,
     )
 
@@ -262,7 +268,7 @@ def _readable(names: tuple[str, ...], has_text: bool, special: tuple[bool, bool,
 
 def has_instructions(messages: Sequence[Message]) -> bool:
     """Return whether a message of the operator (role ``system`` or ``developer``) has text."""
-    return any(message.role in _OPERATOR_ROLES and message.text for message in messages)
+    return any(message.role in OPERATOR_ROLES and message.text for message in messages)
 
 
 def declared_tools(tools: Sequence[ToolDefinition], choices: Sequence[Choice]) -> tuple[DeclaredTool, ...] | None:
@@ -369,7 +375,7 @@ def instructions_of(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     kept: list[Message] = []
     left = _MAX_INSTRUCTIONS
     for message in reversed(messages):
-        if message.role in _OPERATOR_ROLES and message.text and left > 0:
+        if message.role in OPERATOR_ROLES and message.text and left > 0:
             text, size = _first_bytes(message.text, left)
             kept.append(Message.of_text(message.role, text))
             left -= size

@@ -1,13 +1,14 @@
 """Selection of the events that a stream detector uses: one per conversation in a window of events.
 
 Messages of one conversation are alike, but the test needs exchangeable values. So the detector uses one message of each
-conversation and suppresses the others. A client could hide its traffic by sending one conversation id with every
-request. Two bounds prevent this: the number of events that one id can suppress, and the number that all ids of an API
-key can suppress.
+conversation and suppresses the others. Without an id, a chat's turn belongs to the conversation of the earlier request
+whose messages it repeats. A client could hide its traffic by sending one conversation id with every request. Two bounds
+prevent this: the number of events that one id can suppress, and the number that all ids of an API key can suppress.
 """
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -21,9 +22,10 @@ _MARKS: Final = (1 << 31) - 1
 
 
 class ConversationsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Conversations`: the packed row (`_row`) of each event in the window, oldest first."""
+    """A snapshot of `Conversations`: the packed row (`_row`) of each event in the window, and its `chats`, oldest first."""
 
     rows: list[int] = []
+    chats: dict[int, int] = {}
 
 
 class Conversations:
@@ -39,8 +41,9 @@ class Conversations:
 
     Notes
     -----
-    State: 9 bytes per event of the window, and counts per key and id. An update is amortised O(1), about 3 µs. The same
-    id under two keys is two conversations. Keys and ids are 31-bit hashes; equal hashes are counted together.
+    State: 9 bytes per event of the window (19 if chats have no ids), and counts per key and id. An update is amortised
+    O(1), about 3 µs. The same id under two keys is two conversations. Keys and ids are 31-bit hashes; equal hashes are
+    counted together.
     """
 
     def __init__(self, events: int, turns: int = TURNS) -> None:
@@ -49,20 +52,40 @@ class Conversations:
         #: By hash of a key, and by hash of an id: numbers of suppressed and of used events in the window.
         self._keys: dict[int, list[int]] = {}
         self._ids: dict[int, list[int]] = {}
+        #: By hash of a request's messages, oldest first, at most as many as the window has events: hash of its conversation.
+        self._chats: dict[int, int] = {}
 
-    def looks_at(self, principal: str, conversation: str) -> bool:
-        """Add the next event to the window and return whether to use it; an event without a conversation is used."""
+    def looks_at(self, principal: str, conversation: str, turns: Sequence[str] = (), event: str = "") -> bool:
+        """Add the next event to the window and return whether to use it; an event without a conversation is used.
+
+        ``turns`` are the event's digests (`Observation.turns`), and ``event`` is its id.
+        """
         if self._events == 0:
             return True
         while len(self._rows) >= self._events:
             self._count(self._rows.popleft(), -1)
         key = _mark(principal)
-        one = _mark(f"{key}\0{conversation}") if conversation else 0
+        one = _mark(f"{key}\0{conversation}") if conversation else self._chat(key, turns, event)
         looked = not (one and self._suppresses(key, one))
         row = _row(key, one, looked=looked)
         self._rows.append(row)
         self._count(row, 1)
         return looked
+
+    def _chat(self, key: int, turns: Sequence[str], event: str) -> int:
+        """Return the hash of the conversation that a chat without an id continues, else of a new one; 0 without `turns`.
+
+        Equal requests are separate conversations: many clients send the same first message.
+        """
+        if not turns:
+            return 0
+        asked, *earlier = (_mark(f"{key}\0{turn}") for turn in turns)
+        known = next((self._chats[turn] for turn in earlier if turn in self._chats), 0)
+        self._chats.pop(asked, None)
+        self._chats[asked] = one = known or _mark(f"{key}\0{event}")
+        if len(self._chats) > self._events:
+            del self._chats[next(iter(self._chats))]
+        return one
 
     def _suppresses(self, key: int, one: int) -> bool:
         """Whether to suppress an event of this id: the window has a used event of the id, and no bound is exceeded."""
@@ -85,13 +108,13 @@ class Conversations:
 
     def snapshot(self) -> ConversationsState:
         """Return an immutable copy of the state."""
-        return ConversationsState(rows=list(self._rows))
+        return ConversationsState(rows=list(self._rows), chats=dict(self._chats))
 
     def restore(self, state: ConversationsState) -> None:
         """Continue from a snapshot; raise ValueError if the state has more events than the window."""
-        if len(state.rows) > self._events:
-            raise ValueError(f"state has {len(state.rows)} events; the window has at most {self._events}")
-        self._rows, self._keys, self._ids = deque(state.rows), {}, {}
+        if (events := max(len(state.rows), len(state.chats))) > self._events:
+            raise ValueError(f"state has {events} events; the window has at most {self._events}")
+        self._rows, self._keys, self._ids, self._chats = deque(state.rows), {}, {}, dict(state.chats)
         for row in state.rows:
             self._count(row, 1)
 

@@ -157,9 +157,9 @@ class Monitor:
         """Return the learned values of each region of the `layout`; see `ReferenceRegions.totals`."""
         return self._regions.totals()
 
-    def looks_at(self, observation: Observation) -> bool:
+    def looks_at(self, event: Observation) -> bool:
         """Return whether to use an event, given its conversation; call this method once per event, in order."""
-        return self._conversations.looks_at(observation.principal, observation.conversation)
+        return self._conversations.looks_at(event.principal, event.conversation, event.turns, event.id)
 
     def update_many(
         self,

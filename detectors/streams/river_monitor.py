@@ -97,9 +97,9 @@ class RiverMonitor:
             self._values[column], self._seen[column] = [], 0
             self._detectors[column] = self._make()
 
-    def looks_at(self, observation: Observation) -> bool:
+    def looks_at(self, event: Observation) -> bool:
         """Return whether to use an event; see `Monitor.looks_at`."""
-        return self._conversations.looks_at(observation.principal, observation.conversation)
+        return self._conversations.looks_at(event.principal, event.conversation, event.turns, event.id)
 
     def update_many(
         self,

@@ -165,6 +165,7 @@ class Endpoints:
             tenant=call.principal.tenant,
             principal=call.principal.id,
             conversation=conversation,
+            secret="" if conversation else call.headers.get("authorization", ""),
             model=model.name,
             info=answering,
             request=ModelRequest(

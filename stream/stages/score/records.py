@@ -130,6 +130,7 @@ def _signal_event(event: Event, scored: Scored, traceparent: str, part: str, fea
         conversation=conversation_key(data.tenant, data.conversation_id),
         prompt=prompt_of(data),
         part=part,
+        turns=data.turns,
     )
     return msgspec.structs.replace(
         _event(event, f"{event.id}/signal/{part}" if part else f"{event.id}/signal", signal, traceparent),

@@ -54,6 +54,7 @@ def observation_of(signal: Signal) -> Observation:
         conversation=signal.conversation,
         embedding_version=signal.embedding_version,
         prompt=signal.prompt,
+        turns=signal.turns,
     )
 
 

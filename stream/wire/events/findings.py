@@ -83,9 +83,9 @@ class ExplanationRecord(EventData, frozen=True, kw_only=True):
 class Signal(EventData, frozen=True, kw_only=True):
     """Numeric features of one event, for the stream detectors.
 
-    `conversation` is a hash of the event's conversation id. `prompt` is the name of the fixed prompt if the event
-    answers one of Weir's fixed prompts, else "". `part` is the part group that the signal is about if the tenant has
-    ``drift_by_part``: ``prompt``, ``tool_result`` or ``answer``.
+    `conversation` is a hash of the event's conversation id; `turns` are those of the request's record. `prompt` is the name
+    of the fixed prompt if the event answers one of Weir's fixed prompts, else "". `part` is the part group that the signal
+    is about if the tenant has ``drift_by_part``: ``prompt``, ``tool_result`` or ``answer``.
     """
 
     event_type: ClassVar[str] = "weir.signal.v1"
@@ -105,6 +105,7 @@ class Signal(EventData, frozen=True, kw_only=True):
     conversation: str = ""
     prompt: str = ""
     part: str = ""
+    turns: tuple[str, ...] = ()
 
 
 class FindingRecord(EventData, frozen=True, kw_only=True):

@@ -207,6 +207,8 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     is false if the client does not want the request in a dataset. `shadow_of` is the id of the user's request if this
     request is a copy for a challenger or for the detector ``consistency``, else "". No user receives the answer to a copy.
     `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is too large for Kafka.
+    `turns` are short keyed digests, only of a chat without a conversation id: of its messages, and of the earlier requests
+    that it repeats, newest first. The key is the client's API key, which no record contains.
     """
 
     event_type: ClassVar[str] = "weir.inference.request.v2"
@@ -227,6 +229,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     training: bool = True
     shadow_of: str = ""
     recorded: Share = 1.0
+    turns: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -253,7 +256,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     that the user received, and `messages` are further answers to the same request. `instructions` are the newest
     messages of the operator (roles ``system`` and ``developer``), at most 16 KiB of text; they are present only if the
     detector ``leak`` is expected. `tools` are the tools of the request if the answer has tool calls and the detector
-    ``tools`` is expected; None if they are unknown or too large. `shadow_of` is equal to `shadow_of` of the request
+    ``tools`` is expected; None if they are unknown or too large. `shadow_of` and `turns` are those of the request
     record. `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is
     too large for Kafka.
     """
@@ -282,6 +285,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     number: Count = 0
     shadow_of: str = ""
     recorded: Share = 1.0
+    turns: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

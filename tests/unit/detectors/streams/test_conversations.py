@@ -38,9 +38,8 @@ def test_one_event_of_a_conversation_is_used_in_each_window():
     assert told == [True, False, *[True] * 9, True, False]
 
 
-@pytest.mark.parametrize("turns", [2, 5, TURNS])
-@pytest.mark.parametrize("key", [lambda _: "k", str], ids=["one key", "a key each"])
-def test_exactly_one_event_of_each_conversation_is_used(turns, key):
+def conversations_of(turns, key):
+    """Return the events of 300 conversations, ten at a time in random order."""
     rng = random.Random(0)
     waiting = [[number, turns] for number in range(300)]
     events = []
@@ -51,6 +50,32 @@ def test_exactly_one_event_of_each_conversation_is_used(turns, key):
         waiting[place][1] = left - 1
         if left == 1:
             del waiting[place]
+    return events
+
+
+def without_ids(events):
+    """Return the events as (key, "", digests of the turns, event): each repeats the earlier turns of its conversation."""
+    seen = Counter()
+    chats = []
+    for number, event in enumerate(events):
+        seen[event] += 1
+        key, one = event
+        turns = tuple(f"{key} {one} {turn}" for turn in range(seen[event], max(0, seen[event] - 9), -1))
+        chats.append((key, "", turns if one else (), str(number)))
+    return chats
+
+
+@pytest.mark.parametrize("turns", [2, 5, TURNS, 20])
+@pytest.mark.parametrize("key", [lambda _: "k", str], ids=["one key", "a key each"])
+def test_the_same_events_are_used_if_chats_have_no_ids(turns, key):
+    events = conversations_of(turns, key)
+    assert fed(without_ids(events)) == fed(events)
+
+
+@pytest.mark.parametrize("turns", [2, 5, TURNS])
+@pytest.mark.parametrize("key", [lambda _: "k", str], ids=["one key", "a key each"])
+def test_exactly_one_event_of_each_conversation_is_used(turns, key):
+    events = conversations_of(turns, key)
     looks = Counter(event[1] for event, mine in zip(events, fed(events), strict=True) if mine)
     assert set(looks.values()) == {1}
 
@@ -85,37 +110,40 @@ def test_an_id_of_one_key_suppresses_no_event_of_another_key():
     assert fed([("b", ""), ("a", "x"), ("b", "x"), ("b", "x"), ("a", "x")]) == [True, True, True, False, False]
 
 
+@pytest.mark.parametrize("sent", [list, without_ids], ids=["ids", "no ids"])
 @pytest.mark.parametrize("seed", range(4))
-def test_no_id_and_no_key_suppresses_more_than_its_share(seed):
+def test_no_id_and_no_key_suppresses_more_than_its_share(seed, sent):
     rng = random.Random(seed)
     events = []
     while len(events) < 4000:
         key, one = rng.choice("abc"), rng.choice(["", "always", f"c{rng.randrange(6)}", f"n{len(events)}"])
         events += [(key, one)] * rng.randrange(1, 12)
-    for rows in windows(events, fed(events)):
-        sent, by_all = Counter(row[0] for row in rows), Counter(row[0] for row in rows if not row[2])
+    for rows in windows(events, fed(sent(events))):
+        total, by_all = Counter(row[0] for row in rows), Counter(row[0] for row in rows if not row[2])
         by_one = Counter(row[:2] for row in rows if not row[2])
         # A used event leaves the window before the events that it suppressed, so the bounds have a slack of a few events.
-        assert all(count <= max(TURNS, BY_ONE * sent[key] + TURNS / 2) for (key, _), count in by_one.items())
-        assert all(count <= (1 - 1 / (2 * TURNS)) * sent[key] + 2 for key, count in by_all.items())
+        assert all(count <= max(TURNS, BY_ONE * total[key] + TURNS / 2) for (key, _), count in by_one.items())
+        assert all(count <= (1 - 1 / (2 * TURNS)) * total[key] + 2 for key, count in by_all.items())
 
 
 def test_the_state_is_bounded_by_the_window():
     conversations = Conversations(10)
     for number in range(5000):
         conversations.looks_at(f"k{number}", f"c{number}")
-    kept = (conversations.snapshot().rows, conversations._keys, conversations._ids)
-    assert [len(one) for one in kept] == [10, 10, 10]
+        conversations.looks_at(f"k{number}", "", (f"t{number}",), f"e{number}")
+    kept = (conversations.snapshot().rows, conversations._keys, conversations._ids, conversations._chats)
+    assert [len(one) for one in kept] == [10, 5, 10, 10]
 
 
+@pytest.mark.parametrize("sent", [list, without_ids], ids=["ids", "no ids"])
 @pytest.mark.parametrize("cut", [0, 7, 511, 512, 900])
-def test_a_restored_window_selects_the_same_events(cut):
+def test_a_restored_window_selects_the_same_events(cut, sent):
     rng = random.Random(1)
-    events = [(rng.choice("ab"), rng.choice(["", "always", f"c{number // 5}"])) for number in range(1500)]
+    events = sent([(rng.choice("ab"), rng.choice(["", "always", f"c{number // 5}"])) for number in range(1500)])
     first, again = Conversations(WINDOW), Conversations(WINDOW)
     for event in events[:cut]:
         first.looks_at(*event)
-    again.restore(first.snapshot())
+    again.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(first.snapshot()), type=ConversationsState))
     assert [first.looks_at(*event) for event in events[cut:]] == [again.looks_at(*event) for event in events[cut:]]
     assert first.snapshot() == again.snapshot()
 
@@ -123,6 +151,8 @@ def test_a_restored_window_selects_the_same_events(cut):
 def test_the_state_of_a_larger_window_is_an_error():
     with pytest.raises(ValueError, match=r"5 events.*at most 4"):
         Conversations(4).restore(ConversationsState(rows=[3] * 5))
+    with pytest.raises(ValueError, match=r"5 events.*at most 4"):
+        Conversations(4).restore(ConversationsState(chats=dict.fromkeys(range(5), 1)))
 
 
 def test_the_empty_state_of_an_earlier_version_is_read():

@@ -19,6 +19,7 @@ from stream.stages.score.model_pool import Failed
 from stream.stages.score.model_process import Scored
 from stream.stages.score.records import finding_event, signal_events, verdict_event
 from stream.stages.score.spans import ScoreSpans
+from stream.stages.watch.buckets import observation_of
 from stream.wire import Choice, DeclaredTool, Message, Span, TextPart, ToolCallPart, ToolResponsePart, encode
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
@@ -131,6 +132,12 @@ def test_a_signal_has_the_features_that_the_stream_detectors_read():
     failed = signal_of(end("r1", "", status="error"), Scored(), TRACEPARENT).data.features
     assert failed["error"] == 1.0
     assert "latency_seconds" not in failed
+
+
+@pytest.mark.parametrize("event", [ASK, end("r1", "yes")], ids=["request", "answer"])
+def test_the_detectors_get_the_digests_of_the_turns(event):
+    event = msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, turns=("b", "a")))
+    assert observation_of(signal_of(event, Scored(), TRACEPARENT).data).turns == ("b", "a")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
