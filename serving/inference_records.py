@@ -9,14 +9,7 @@ import msgspec
 
 from serving.backend import ModelInfo, ModelRequest, Operation
 from serving.chat_turns import OPERATOR_ROLES, turns_of
-from serving.openai_api.parts import (
-    documents_from,
-    messages_from,
-    prediction_from,
-    template_texts_from,
-    tools_from,
-    variables_from,
-)
+from serving.openai_api.parts import added_messages, messages_from, tools_from
 from stream.wire import (
     MAX_INT64,
     MIN_INT64,
@@ -147,13 +140,7 @@ def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
     body = request.body
     if _ADDED.isdisjoint(body) and request.operation != "responses":  # nearly always
         return messages
-    added = (
-        *documents_from(body.get("documents")),
-        *template_texts_from(body),
-        *prediction_from(body.get("prediction")),
-        *variables_from(body.get("prompt")),
-    )
-    return (*messages[:-1], *added, *messages[-1:])
+    return (*messages[:-1], *added_messages(body), *messages[-1:])
 
 
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:

@@ -71,7 +71,17 @@ def messages_from(raw: Any) -> tuple[Message, ...]:
     )
 
 
-def documents_from(raw: Any) -> Iterator[Message]:
+def added_messages(body: Body) -> tuple[Message, ...]:
+    """Return the texts beside the messages of a chat that the model reads too."""
+    return (
+        *_documents_from(body.get("documents")),
+        *_template_texts_from(body),
+        *_prediction_from(body.get("prediction")),
+        *_variables_from(body.get("prompt")),
+    )
+
+
+def _documents_from(raw: Any) -> Iterator[Message]:
     """Yield the documents of a chat (a field of vLLM), each a text or an object with texts, as results of a tool."""
     for item in raw if isinstance(raw, list | tuple) else ():
         values = item.values() if isinstance(item, Mapping) else (item,)
@@ -79,26 +89,26 @@ def documents_from(raw: Any) -> Iterator[Message]:
             yield Message(role="tool", parts=(ToolResponsePart(response=text),))
 
 
-def prediction_from(prediction: Any) -> Iterator[Message]:
+def _prediction_from(prediction: Any) -> Iterator[Message]:
     """Yield the predicted answer of a chat, which the model reads too, as a message of the user."""
     if parts := tuple(content_from(mapping_of(prediction).get("content"))):
         yield Message(role="user", parts=parts)
 
 
-def variables_from(prompt: Any) -> Iterator[Message]:
+def _variables_from(prompt: Any) -> Iterator[Message]:
     """Yield the variables of the field ``prompt`` of the Responses API, texts or content parts, as a message of the user."""
     variables = mapping_of(mapping_of(prompt).get("variables"))
     if parts := tuple(content_from(list(variables.values()))):
         yield Message(role="user", parts=parts)
 
 
-def template_texts_from(body: Body) -> Iterator[Message]:
+def _template_texts_from(body: Body) -> Iterator[Message]:
     """Yield what the client sends for the chat template (fields of vLLM): documents as results of a tool, other texts as a message of the user.
 
     A template can write any of its arguments into the prompt.
     """
     arguments = dict(mapping_of(body.get("chat_template_kwargs")))
-    yield from documents_from(arguments.pop("documents", None))
+    yield from _documents_from(arguments.pop("documents", None))
     if parts := tuple(TextPart(content=text) for text in texts_in([body.get("chat_template"), arguments])):
         yield Message(role="user", parts=parts)
 

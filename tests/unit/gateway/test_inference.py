@@ -100,21 +100,6 @@ async def test_the_conversation_id_can_be_in_a_header(stack):
     assert stack.records()[0].data.conversation_id == "c9 äö"
 
 
-async def test_the_records_of_a_chat_without_a_conversation_id_have_the_same_digests_of_its_turns(stack):
-    first = [{"role": "user", "content": "a"}]
-    second = [*first, {"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}]
-    for fields in (
-        {"messages": first},
-        {"messages": second},
-        {"messages": first, "metadata": {"conversation_id": "c"}},
-    ):
-        await stack.chat(**fields)
-    turns = [event.data.turns for event in stack.records()]
-    assert turns[::2] == turns[1::2]
-    assert [len(each) for each in turns[::2]] == [1, 2, 0]
-    assert turns[2][1:] == turns[0]
-
-
 async def test_the_end_is_recorded_before_the_last_event(stack):
     """The end is in the spool before the client receives the event that ends the stream."""
     seen = []

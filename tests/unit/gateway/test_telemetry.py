@@ -147,3 +147,18 @@ async def test_metrics_have_the_names_of_the_semantic_conventions(stack):
     assert 'weir_http_requests_total{route="/v1/chat/completions",status="400"} 1.0' in text
     assert 'weir_inference_ends_total{status="complete"} 1.0' in text
     assert "weir_http_requests_in_flight 0.0" in text
+
+
+async def test_the_records_of_a_chat_without_a_conversation_id_have_the_same_digests_of_its_turns(stack):
+    first = [{"role": "user", "content": "a"}]
+    second = [*first, {"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}]
+    for fields in (
+        {"messages": first},
+        {"messages": second},
+        {"messages": first, "metadata": {"conversation_id": "c"}},
+    ):
+        await stack.chat(**fields)
+    turns = [event.data.turns for event in stack.records()]
+    assert turns[::2] == turns[1::2]
+    assert [len(each) for each in turns[::2]] == [1, 2, 0]
+    assert turns[2][1:] == turns[0]
