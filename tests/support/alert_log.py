@@ -5,7 +5,8 @@ from typing import Any
 
 from stream.settings import TenantSettings
 from stream.stages.alert.partition_alerts import PartitionAlerts
-from stream.stages.alert.state import decode, encode
+from stream.stages.alert.state import decode
+from stream.stages.shared.state_codec import encode
 from stream.wire import Event, FindingRecord, stream_key
 from stream.wire.ids import bucket_finding_id
 from support.events import event_of

@@ -6,10 +6,11 @@ from typing import Any
 
 from stream.stages.alert.firing_alerts import FiringAlerts
 from stream.stages.alert.partition_alerts import PartitionAlerts
-from stream.stages.alert.state import decode, encode
+from stream.stages.alert.state import decode
 from stream.stages.shared.metrics import detector_label
 from stream.stages.shared.spans import mark
 from stream.stages.shared.stage import TableStage
+from stream.stages.shared.state_codec import encode
 from stream.wire import AlertRecord, Event, FindingRecord, Tick, partition_for, tenant_model_key
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_DETECTOR
 

@@ -4,20 +4,7 @@ import hashlib
 
 import msgspec
 
-from stream.stages.shared.state_codec import decoder, encode
-
-__all__ = [
-    "HELD",
-    "SLOT",
-    "DetectorState",
-    "Evidence",
-    "OpenAlert",
-    "StreamAlerts",
-    "decode",
-    "encode",
-    "short_id",
-    "slot",
-]
+from stream.stages.shared.state_codec import decoder
 
 _VERSION = 1
 #: Separates detector and source in the key of a state.

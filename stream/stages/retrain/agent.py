@@ -13,9 +13,10 @@ from stream.kafka.clients import consumer_for
 from stream.kafka.time_ranges import data_range
 from stream.stages.retrain.machine import Retraining, observe
 from stream.stages.retrain.records import Decision, pinned_versions, retraining_event
-from stream.stages.retrain.state import AlertsHalf, ModelState, RequestsHalf, decode, encode, half_key, model_key
+from stream.stages.retrain.state import AlertsHalf, ModelState, RequestsHalf, decode, half_key, model_key
 from stream.stages.shared.spans import mark
 from stream.stages.shared.stage import TableStage
+from stream.stages.shared.state_codec import encode
 from stream.wire import (
     OWN_TENANT,
     AlertRecord,

@@ -4,21 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from stream.stages.shared.state_codec import decoder, encode
-
-__all__ = [
-    "AlertsHalf",
-    "FiringAlert",
-    "Half",
-    "LastRequest",
-    "ModelState",
-    "RequestsHalf",
-    "decode",
-    "encode",
-    "half_key",
-    "model_key",
-    "remember",
-]
+from stream.stages.shared.state_codec import decoder
 
 _VERSION = 2
 _REMEMBERED = 64

@@ -11,9 +11,10 @@ import msgspec
 from detectors.base import StreamDetector
 from stream.errors import StateUnreadable
 from stream.settings import TenantSettings
+from stream.stages.shared.state_codec import encode
 from stream.stages.watch.bucket_schedule import BucketSchedule, OpenCounts
 from stream.stages.watch.buckets import Offer, StreamBuckets
-from stream.stages.watch.state import SourcesState, StreamState, decode_stream, encode
+from stream.stages.watch.state import SourcesState, StreamState, decode_stream
 from stream.stages.watch.watched_stream import WatchedStream
 from stream.stages.watch.watermark import Watermark
 from stream.wire import OWN_TENANT, Event, Signal, Tick, stream_key

@@ -9,8 +9,9 @@ import msgspec
 from stream.errors import StateUnreadable
 from stream.runbook import SILENCE
 from stream.settings import KafkaSettings, TenantSettings
+from stream.stages.shared.state_codec import encode
 from stream.stages.watch.records import WATCH_SOURCE
-from stream.stages.watch.state import LivenessLane, LivenessState, encode
+from stream.stages.watch.state import LivenessLane, LivenessState
 from stream.stages.watch.watermark import SourceLane
 from stream.wire import OWN_TENANT, Event, FindingRecord, Tick, canonical_time, stream_key
 from stream.wire.ids import bucket_finding_id

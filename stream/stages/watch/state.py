@@ -2,22 +2,8 @@
 
 import msgspec
 
-from stream.stages.shared.state_codec import decoder, encode
+from stream.stages.shared.state_codec import decoder
 from stream.stages.watch.watermark import SourceLane
-
-__all__ = [
-    "LivenessLane",
-    "LivenessState",
-    "SourcesState",
-    "StreamState",
-    "decode_liveness",
-    "decode_sources",
-    "decode_stream",
-    "encode",
-    "liveness_key",
-    "order",
-    "sources_key",
-]
 
 _VERSION = 1
 

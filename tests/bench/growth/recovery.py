@@ -14,8 +14,8 @@ from detectors.models.embedding import PACKED_DIMENSIONS
 from stream.kafka.admin import create_topics
 from stream.kafka.clients import producer_for
 from stream.settings import TenantSettings
-from stream.stages.alert.state import encode as encode_alerts
-from stream.stages.watch.state import StreamState, encode
+from stream.stages.shared.state_codec import encode
+from stream.stages.watch.state import StreamState
 from stream.stages.watch_app import stream_detectors
 from stream.wire import Tick, partition_for, stream_key
 from stream.wire.topics import Topic
@@ -87,7 +87,7 @@ async def _write(lab, tenants, state):
             alerts = Alerts()
             alerts.apply(finding_of(f"r{number}", 999_900.0, "pii", tenant=f"t{number}"), 0)
             for key, value in alerts.states.items():
-                await producer.send(changelogs["alerts"], encode_alerts(value), key.encode(), partition_for(key, Q))
+                await producer.send(changelogs["alerts"], encode(value), key.encode(), partition_for(key, Q))
         await producer.flush()
     await lab.publish([score_tick(partition, {"a": 1_000_000.0}) for partition in range(2)])
 

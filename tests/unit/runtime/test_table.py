@@ -13,11 +13,9 @@ from stream.kafka.publisher import Publisher
 from stream.runtime.app import create_base_app
 from stream.settings import KafkaSettings
 from stream.stages.alert.state import StreamAlerts
-from stream.stages.alert.state import encode as encode_alerts
 from stream.stages.retrain.state import AlertsHalf, RequestsHalf
-from stream.stages.retrain.state import encode as encode_half
-from stream.stages.shared.state_codec import offset_order
-from stream.stages.watch.state import LivenessState, SourcesState, StreamState, encode, liveness_key, sources_key
+from stream.stages.shared.state_codec import encode, offset_order
+from stream.stages.watch.state import LivenessState, SourcesState, StreamState, liveness_key, sources_key
 from stream.stages.watch.state import order as watch_order
 
 KEY = b"acme\x1fm\x1finput"
@@ -111,9 +109,9 @@ def test_the_order_of_a_state_is_the_position_that_it_has_read_in_the_log():
     assert watch_order(liveness_key(12).encode(), silence) == 17
     sources = encode(SourcesState(sources=("a",), offset=5))
     assert watch_order(sources_key(12).encode(), sources) == 5
-    assert offset_order(KEY, encode_alerts(StreamAlerts(tenant="a", model="m", side="input", offset=9))) == 9
-    assert offset_order(KEY, encode_half(AlertsHalf(offset=4))) == 4
-    assert offset_order(KEY, encode_half(RequestsHalf(offset=3))) == 3
+    assert offset_order(KEY, encode(StreamAlerts(tenant="a", model="m", side="input", offset=9))) == 9
+    assert offset_order(KEY, encode(AlertsHalf(offset=4))) == 4
+    assert offset_order(KEY, encode(RequestsHalf(offset=3))) == 3
 
 
 @pytest.mark.parametrize("order", [watch_order, offset_order])

@@ -6,7 +6,8 @@ from support.signal_log import MODEL, finding_of, trace_of, watch_tick
 
 from stream.stages.retrain.machine import Retraining
 from stream.stages.retrain.records import pinned_versions
-from stream.stages.retrain.state import ModelState, decode, encode
+from stream.stages.retrain.state import ModelState, decode
+from stream.stages.shared.state_codec import encode
 from stream.wire import RetrainingRecord
 
 SPREAD = {"k1": 70, "k2": 70, "k3": 60}

@@ -6,8 +6,8 @@ from support.alert_log import settings
 
 from stream.errors import StateUnreadable
 from stream.stages.retrain.machine import Retraining
-from stream.stages.retrain.state import AlertsHalf, ModelState, RequestsHalf, decode, encode, half_key, model_key
-from stream.stages.shared.state_codec import offset_order
+from stream.stages.retrain.state import AlertsHalf, ModelState, RequestsHalf, decode, half_key, model_key
+from stream.stages.shared.state_codec import encode, offset_order
 from stream.wire import RetrainingRecord, tenant_model_key
 
 MODEL_KEY = tenant_model_key("acme", "m")

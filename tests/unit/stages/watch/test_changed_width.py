@@ -5,10 +5,11 @@ import random
 import pytest
 from support.signal_log import MODEL, Level, LevelDetector, rules, score_tick, signal_event
 
+from stream.stages.shared.state_codec import encode
 from stream.stages.watch.buckets import Offer
 from stream.stages.watch.machine import PartitionWatch
 from stream.stages.watch.records import RESET
-from stream.stages.watch.state import SourcesState, decode_stream, encode, order
+from stream.stages.watch.state import SourcesState, decode_stream, order
 from stream.wire import Tick, stream_key
 
 KEY = stream_key("acme", MODEL, "input")

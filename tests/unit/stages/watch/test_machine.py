@@ -14,10 +14,11 @@ from support.signal_log import (
 )
 
 from stream.replay.watch_chain import WatchChain
+from stream.stages.shared.state_codec import encode
 from stream.stages.watch.buckets import Offer
 from stream.stages.watch.machine import PartitionWatch
 from stream.stages.watch.records import EVIDENCE, RESET
-from stream.stages.watch.state import SourcesState, decode_sources, decode_stream, encode
+from stream.stages.watch.state import SourcesState, decode_sources, decode_stream
 from stream.stages.watch.watermark import SourceLane
 from stream.wire import stream_key
 

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from stream.errors import StateUnreadable
-from stream.stages.watch.state import SourcesState, decode_sources, encode, order, sources_key
+from stream.stages.shared.state_codec import encode
+from stream.stages.watch.state import SourcesState, decode_sources, order, sources_key
 from stream.stages.watch.watermark import Watermark
 from stream.wire import Tick
 
