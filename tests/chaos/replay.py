@@ -140,7 +140,7 @@ def _tipping(_id, _detector, tipping, _others):
 
 def plain_alerts(state):
     """Return the part of `state` that depends only on the log up to its last change: no spans, and no entries that ticks remove."""
-    built = msgspec.to_builtins(state)
+    built = msgspec.to_builtins(state, str_keys=True)
     built["held"] = []
     for detector in built["detectors"].values():
         if detector["alert"]:
