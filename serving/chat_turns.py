@@ -1,6 +1,6 @@
 """Digests that connect the turns of a chat without a conversation id: each turn repeats the messages of the earlier requests.
 
-A digest is keyed with the client's API key, so nobody can test guesses of the text without this key.
+Each digest is keyed with the client's API key. Without the key, nobody who reads the records can test whether a guessed text has this digest.
 """
 
 from collections import deque
