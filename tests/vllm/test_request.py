@@ -1,14 +1,17 @@
 """The errors of requests that vLLM's request models reject."""
 
+import importlib
+
 import pytest
 
 from serving.backend import ModelRequest, RejectedRequest
-from serving.vllm.vllm_request import parse
 
 MESSAGES = [{"role": "user", "content": "x"}]
 
 
 def parsed(operation, body):
+    # Imported here: it imports Ray, which reads its environment at import, and test_backend.py sets this environment first.
+    parse = importlib.import_module("serving.vllm.vllm_request").parse
     return parse(ModelRequest(request_id="r", operation=operation, body={"model": "m"} | body))
 
 
