@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from numpy.typing import NDArray
 
 from detectors.models.embedding import unpack, unpack_many
@@ -23,11 +23,11 @@ from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.window_history import StreamName
 from stream.settings import KafkaSettings, tenant_settings
 from stream.stages.watch.buckets import observation_of
-from stream.wire import Signal, partition_for, readable, side_and_part, stream_key
+from stream.wire import Signal, event_time, partition_for, readable, stream_key
 from weir.operate.cluster_terms import DRIFT, Term, texts_of, typical_terms
 
-#: Maximum number of records to read for the reference, and for the recent events.
-_SCANNED = 20_000
+#: Maximum number of records to read for the reference, and before and after `until` for the recent events. All streams of a partition share its records.
+_SCANNED = 500_000
 #: Maximum number of points of each set: evenly spaced events of a larger reference, and the newest recent events.
 _POINTS = 1_000
 #: The reference is searched in this many signals per event of the reference, because it has one event per conversation.
@@ -40,6 +40,7 @@ _EXAMPLE_CHARACTERS = 300
 _DAY_SECONDS = 86_400.0
 _DECIMALS = 4
 _SAME = 1e-9
+_LIMITED = f"{_SCANNED:,} records were searched, and they have {{}}: the others are ticks, or of other streams in the same partition."
 _POLL_MS = 200
 
 
@@ -183,52 +184,55 @@ async def cluster_texts(
 
 async def _signals(
     consumer: AIOKafkaConsumer, kafka: KafkaSettings, query: MapQuery, began: float, config: DriftConfig
-) -> tuple[list[Signal], list[Signal]]:
-    """Return the earliest signals of the stream before the change, and the newest ones since it, ordered by time."""
+) -> "tuple[_Wanted, _Wanted]":
+    """Return the earliest signals of the stream before the change, and the newest ones since it."""
     topic = kafka.names.signals
     count = (await partition_counts(kafka.client_options(), [topic])).get(topic, 0)
     if not count:
         raise BrokerError(f"no topic {topic} at {kafka.bootstrap_servers}; create it with `weir topics create`")
     side, part, version = query.stream_names()
-    tp = TopicPartition(topic, partition_for(stream_key(query.tenant, query.model, side, part, version), count))
+    key = stream_key(query.tenant, query.model, side, part, version)
+    tp = TopicPartition(topic, partition_for(key, count))
     end = (await consumer.end_offsets([tp]))[tp]
+
+    async def offset(time: float) -> int:
+        return (await produced_since(consumer, time, {tp: end}))[tp]
+
     changed = query.until if query.since is None else query.since
-    first = (await produced_since(consumer, began - LATE_SECONDS, {tp: end}))[tp]
-    earliest = await _read(
-        consumer,
-        tp,
-        range(first, end),
-        _Wanted(query, 0.0, changed, max(_POINTS, _SEARCHED * config.reference_events)),
-    )
-    if query.since is None:
-        first = max(first, end - _SCANNED)
-    else:
-        first = (await produced_since(consumer, query.since, {tp: end}))[tp]
-    wanted = _Wanted(query, query.since or 0.0, query.until)
-    return earliest, await _read(consumer, tp, range(first, end), wanted)
+    first = await offset(began - LATE_SECONDS)
+    earliest = _Wanted(key, 0.0, changed, max(_POINTS, _SEARCHED * config.reference_events))
+    await _read(consumer, tp, range(first, first + _SCANNED), end, earliest)
+    since, until = first if query.since is None else await offset(query.since), await offset(query.until)
+    recent = _Wanted(key, query.since or 0.0, query.until)
+    await _read(consumer, tp, range(max(since, until - _SCANNED), until + _SCANNED), end, recent)
+    recent.limited |= until - _SCANNED > since
+    return earliest, recent
 
 
 class _Wanted:
-    """Collects the signals of a stream with an embedding and an event time in ``[since, until)``, each once.
+    """Collects the signals of the stream `key` with an embedding and an event time in ``[since, until)``, each once.
 
-    :attr:`done` is true after `most` signals, or after a signal past the end. Without `most`, only the newest 1,000 are kept.
+    :attr:`done` is true after `most` signals, or after an event past the end. Without `most`, only the newest 1,000 are kept. :attr:`limited` is
+    whether the log has records that were not read because of :data:`_SCANNED`.
     """
 
-    def __init__(self, query: MapQuery, since: float, until: float, most: int | None = None) -> None:
-        self._query = query
+    def __init__(self, key: str, since: float, until: float, most: int | None = None) -> None:
+        self._key = key.encode()
         self._since, self._until = since, until
         self._most = most
         self._found: dict[str, Signal] = {}
-        self.done = False
+        self.done = self.limited = False
 
-    def add(self, signal: Signal, stored_at: float) -> None:
-        """Keep the signal if it is wanted; duplicates are ignored. A signal that is newer than its record is that of a fast clock."""
-        query, time = self._query, signal.time
-        if self._until + LATE_SECONDS < time <= stored_at:
+    def add(self, record: ConsumerRecord) -> None:
+        """Keep the signal in `record` if it is wanted; duplicates are ignored. An event that is newer than its record is that of a fast clock."""
+        time = event_time(record.headers)
+        if time is not None and self._until + LATE_SECONDS < time <= record.timestamp / 1000:
             self.done = True
-        if not signal.embedding or not self._since <= time < self._until or signal.tenant != query.tenant:
+        event = readable(record.value, record.headers) if record.key == self._key else None
+        if event is None or not isinstance(event.data, Signal):
             return
-        if signal.model != query.model or side_and_part(signal.side, signal.part, signal.model_version) != query.side:
+        signal = event.data
+        if not signal.embedding or not self._since <= signal.time < self._until:
             return
         self._found.setdefault(signal.event_id, signal)
         if self._most is not None:
@@ -242,16 +246,15 @@ class _Wanted:
         return ordered if self._most is not None else ordered[-_POINTS:]
 
 
-async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, offsets: range, wanted: _Wanted) -> list[Signal]:
-    """Read at most 20,000 records."""
-    end = min(offsets.stop, offsets.start + _SCANNED)
+async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, offsets: range, end: int, wanted: _Wanted) -> None:
+    """Read `offsets` until `wanted` is done, or the `end` of the log is reached."""
+    stop = min(offsets.stop, end)
     reader = LogReader(consumer, {tp: offsets.start}, poll_ms=_POLL_MS)
-    while not wanted.done and not reader.reached({tp: end}):
+    while not wanted.done and not reader.reached({tp: stop}):
         for record in (await reader.read()).get(tp, ()):
-            event = readable(record.value, record.headers) if record.offset < end else None
-            if event is not None and isinstance(event.data, Signal):
-                wanted.add(event.data, record.timestamp / 1000)
-    return wanted.signals()
+            if record.offset < stop:
+                wanted.add(record)
+    wanted.limited = stop < end and not wanted.done
 
 
 def _finding_details(pages: LedgerPages, query: MapQuery) -> Mapping[str, float]:
@@ -262,10 +265,9 @@ def _finding_details(pages: LedgerPages, query: MapQuery) -> Mapping[str, float]
     return window.details if window is not None else {}
 
 
-def _computed(
-    config: DriftConfig, earliest: Sequence[Signal], recent: Sequence[Signal], details: Mapping[str, float]
-) -> EmbeddingMap:
-    """Compare the reference among the `earliest` signals with the `recent` ones."""
+def _computed(config: DriftConfig, first: _Wanted, newest: _Wanted, details: Mapping[str, float]) -> EmbeddingMap:
+    """Compare the reference among the `first` signals with the `newest` ones."""
+    earliest, recent = first.signals(), newest.signals()
     version = (recent or earliest)[-1].embedding_version if recent or earliest else ""
     detector = DriftDetector(config)
     known = [signal for signal in earliest if signal.embedding_version == version]
@@ -273,18 +275,16 @@ def _computed(
     reference = detector.reference()
     before = _in_order(known, reference)
     if len(before) < reference.size:
-        return EmbeddingMap(
-            missing=f"The log has {len(before)} of the {reference.size} events of the reference: the stream is new, or its first "
-            "signals have expired and too few are left from before the change."
-        )
+        found = f"{len(before)} of the {reference.size} events of the reference"
+        expired = "the stream is new, or its first signals have expired and too few are left from before the change."
+        return EmbeddingMap(missing=_LIMITED.format(found) if first.limited else f"The log has {found}: {expired}")
     used = {signal.event_id for signal in before}
     size = len(reference.embeddings[0])
     after = [signal for signal in recent if signal.event_id not in used and _readable(signal, version, size)]
     if len(after) < _LEAST_RECENT:
-        return EmbeddingMap(
-            missing=f"The log has {count_text(len(after), 'recent event')} with an embedding, and a map needs {_LEAST_RECENT}: there are too few "
-            "yet, or their signals have expired."
-        )
+        found = f"{count_text(len(after), 'recent event')} with an embedding, and a map needs {_LEAST_RECENT}"
+        expired = "there are too few yet, or their signals have expired."
+        return EmbeddingMap(missing=_LIMITED.format(found) if newest.limited else f"The log has {found}: {expired}")
     return _drawn(before, after, reference, details)
 
 
