@@ -21,7 +21,7 @@ from faust.types import TP
 from stream.kafka.ack_tracker import AckTracker
 from stream.kafka.clients import paced
 from stream.runtime.membership import member_id
-from stream.wire.topics import TIMESTAMP_TYPE, copies
+from stream.wire.topics import CHANGELOG_CONFIG, copies
 
 #: Number of looks at the end of a partition, and the seconds between them: a new partition leader may report fewer records for a moment.
 _END_LOOKS, _END_SECONDS = 3, 1.0
@@ -197,8 +197,8 @@ class Transport(driver.Transport):
     async def _create_topic(
         self, owner: Any, client: Any, topic: str, partitions: int, replication: int, **kwargs: Any
     ) -> None:
-        """Create a changelog with the replication factor and timestamps of the other topics; Faust would use a constant."""
+        """Create a changelog with the replication factor of the other topics (Faust would use a constant), and its configuration."""
         del replication
         brokers = len(client.cluster.brokers())
-        config = {**(kwargs.pop("config", None) or {}), "message.timestamp.type": TIMESTAMP_TYPE}
+        config = {**(kwargs.pop("config", None) or {}), **CHANGELOG_CONFIG}
         await super()._create_topic(owner, client, topic, partitions, copies(brokers), config=config, **kwargs)

@@ -76,6 +76,8 @@ class TopicNames(msgspec.Struct, frozen=True):
 #: Kafka's own clock dates the records: it rejects a record that its producer dates more than an hour ahead, and
 #: deletes one early that is dated behind.
 TIMESTAMP_TYPE = "LogAppendTime"
+#: Kafka does not compact the newest segment of a topic, and `watch` reads it when it starts; by default it has up to 1 GiB.
+CHANGELOG_CONFIG = {"message.timestamp.type": TIMESTAMP_TYPE, "segment.bytes": str(64 * _MIB)}
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from support.cases import cases
 from support.manifests import FOLDER, documents, pod_specs, problems
 
 from stream.settings import KafkaSettings
+from stream.wire.topics import CHANGELOG_CONFIG
 from weir.component.components import COMPONENTS
 from weir.settings import Settings
 
@@ -138,6 +139,8 @@ def test_every_topic_and_changelog_is_declared_with_three_replicas():
     assert declared.keys() == {topic.name for topic in KafkaSettings().topics()} | changelogs
     assert {spec["replicas"] for spec in declared.values()} == {3}
     assert {declared[name]["partitions"] for name in changelogs} == {4}
+    for name in changelogs:
+        assert CHANGELOG_CONFIG.items() <= {key: str(value) for key, value in declared[name]["config"].items()}.items()
 
 
 def test_every_client_of_kafka_is_a_separate_user_with_limited_rights():

@@ -156,7 +156,7 @@ async def test_a_changelog_has_as_many_replicas_as_the_other_topics(consumer, mo
     monkeypatch.setattr("faust.transport.drivers.aiokafka.Transport._create_topic", made)
     client = SimpleNamespace(cluster=SimpleNamespace(brokers=lambda: set(range(brokers))))
     await consumer.transport._create_topic(consumer, client, "changelog", 4, 1, compacting=True)
-    config = {"message.timestamp.type": "LogAppendTime"}
+    config = {"message.timestamp.type": "LogAppendTime", "segment.bytes": "67108864"}
     made.assert_awaited_once_with(consumer, client, "changelog", 4, wanted, config=config, compacting=True)
 
 
