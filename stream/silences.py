@@ -13,6 +13,11 @@ SHORTEST_SECONDS = 60.0
 LONGEST_SECONDS = 30 * 86_400.0
 
 
+def is_silence(key: bytes | None) -> bool:
+    """Return whether `key` is that of a silence on weir.alerts."""
+    return key is not None and key.startswith(b"si_")
+
+
 def silence_id_of(alert: AlertRecord) -> str:
     """Return the id of the silence that mutes the subject of `alert`."""
     stream = stream_key(alert.tenant, alert.model, alert.side, alert.part, alert.model_version)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -77,14 +77,16 @@ class Tail:
             else:
                 return
 
-    async def events(self) -> AsyncGenerator[tuple[ConsumerRecord, Event], None]:
-        """Yield records as :meth:`records` does, each with its event, without tombstones and events of later versions.
+    async def events(
+        self, wanted: Callable[[ConsumerRecord], bool] = lambda _: True
+    ) -> AsyncGenerator[tuple[ConsumerRecord, Event], None]:
+        """Yield the `wanted` records as :meth:`records` does, each with its event, without tombstones and events of later versions.
 
-        Not for weir.inference, whose content only ``stream/content.py`` decodes.
+        Only the wanted records are decoded, which costs more than to read them. Not for weir.inference, whose content only ``stream/content.py`` decodes.
         """
         async with aclosing(self.records()) as records:
             async for record in records:
-                if (event := readable(record.value, record.headers)) is not None:
+                if wanted(record) and (event := readable(record.value, record.headers)) is not None:
                     yield record, event
 
     def _failure(self, error: Exception) -> Exception:

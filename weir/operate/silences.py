@@ -1,6 +1,7 @@
 """Create, end and list silences, which are records on the topic weir.alerts, like the alerts that they cover.
 
-Each command reads the whole topic, which compaction keeps short. :mod:`stream.silences` applies silences to alerts.
+The topic has all alerts that ever fired, so a command reads the last 30 days, in which every silence in force was created, and decodes only silences
+and its alert. :mod:`stream.silences` applies silences to alerts.
 """
 
 import time
@@ -14,18 +15,17 @@ from stream.kafka.clients import BROKER_ERRORS, producer_for
 from stream.kafka.publisher import publish
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, silence_id_of
+from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, is_silence, silence_id_of
 from stream.wire import AlertRecord, Event, SilenceRecord, canonical_time, format_time
 from weir.client import parse_duration
 from weir.errors import NotFoundError, SettingsError
 
 SILENCE_SOURCE = "weir/cli"
 _REASON_CHARACTERS = 500
-_SILENCE_PREFIX = "si_"
 
 
 class _AlertTopic:
-    """All silences on weir.alerts, and the newest record of one alert."""
+    """The silences on weir.alerts that can be in force, and the newest record of one alert."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
@@ -34,17 +34,23 @@ class _AlertTopic:
         self.partitions: dict[str, int] = {}
 
     async def read(self, alert_id: str = "") -> "_AlertTopic":
-        """Read all silences, and alert `alert_id`, up to the end of the topic."""
-        tail = Tail(self._kafka.client_options(), self._kafka.names.alerts, follow=False)
-        async with aclosing(tail.events()) as events:
+        """Read the silences of the last 30 days, and alert `alert_id`; if it is older, read the whole topic."""
+        await self._read(alert_id, time.time() - LONGEST_SECONDS)
+        if alert_id and alert_id not in self.alerts and self.silences.newest(alert_id) is None:
+            await self._read(alert_id, None)
+        return self
+
+    async def _read(self, alert_id: str, since: float | None) -> None:
+        tail = Tail(self._kafka.client_options(), self._kafka.names.alerts, since=since, follow=False)
+        key = alert_id.encode()
+        async with aclosing(tail.events(lambda record: record.key == key or is_silence(record.key))) as events:
             async for record, event in events:
                 data = event.data
                 if isinstance(data, SilenceRecord):
                     self.silences.apply(data)
                     self.partitions[data.silence_id] = record.partition
-                elif isinstance(data, AlertRecord) and data.alert_id == alert_id:
+                elif isinstance(data, AlertRecord):
                     self._keep(data, record.partition)
-        return self
 
     def _keep(self, alert: AlertRecord, partition: int) -> None:
         known = self.alerts.get(alert.alert_id)
@@ -121,7 +127,7 @@ async def unsilence(kafka: KafkaSettings, name: str, *, by: str) -> list[Silence
     now = time.time()
     named = topic.silences.newest(name)
     held = [item for item in topic.silences.active(now) if item == named]
-    if named is None and name.startswith(_SILENCE_PREFIX):
+    if named is None and is_silence(name.encode()):
         raise topic.absent("silence", name, "`weir alerts silences` prints the ids of the silences in force")
     if named is None:
         held = topic.silences.muting(topic.alert(name), now)
