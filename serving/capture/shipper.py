@@ -1,7 +1,6 @@
 """The shipper: one supervised process per node. It sends all spools to Kafka, and completes the spools of dead gateways.
 
-An outage of Kafka changes a metric and ``shipper.json``, but no health check fails, because a restart would not help. The health check
-fails only if the shipper's event loop hangs; a thread checks that.
+An outage of Kafka changes a metric and ``shipper.json``, but no health check fails, because a restart would not help.
 """
 
 import asyncio
@@ -9,9 +8,8 @@ import contextlib
 import logging
 import os
 import shutil
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,38 +33,6 @@ _SCAN_SECONDS = 0.5
 _STOP_SECONDS = 8.0
 _LOCK_NAME = "shipper.lock"
 _STATUS_FILE = "shipper.json"
-_STALLED_SECONDS = 30.0
-_CHECK_SECONDS = 1.0
-
-
-class Heartbeat:
-    """Adds a reason to `health` while the shipper's event loop hangs; the check runs in a thread, which a hanging loop does not block."""
-
-    def __init__(self, health: dict[str, object]) -> None:
-        self._health = health
-        self._at = time.monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
-        self._thread.start()
-
-    def beat(self) -> None:
-        """Record that the loop runs; the loop calls this at least once per second."""
-        self._at = time.monotonic()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(_CHECK_SECONDS):
-            idle = time.monotonic() - self._at
-            if idle > _STALLED_SECONDS:
-                self._health["shipper"] = (
-                    f"its loop has not run for {idle:.0f} s, the limit is {_STALLED_SECONDS:.0f} s"
-                )
-            else:
-                self._health.pop("shipper", None)
 
 
 class ShipperStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,17 +60,12 @@ async def run_shipper(  # noqa: PLR0913 - what a process's main hands over
     registry: CollectorRegistry,
     tracer_provider: TracerProvider,
     stop: asyncio.Event,
-    health: dict[str, object],
 ) -> None:
-    """Send all spools under `spool_root` until `stop`; then wait some seconds for records in flight, and write the cursors.
-
-    `health` contains a reason while the event loop hangs.
-    """
+    """Send all spools under `spool_root` until `stop`; then wait some seconds for records in flight, and write the cursors."""
     await asyncio.to_thread(spool_root.mkdir, mode=0o700, parents=True, exist_ok=True)
     lock = await _only_one(spool_root, stop)
     if lock is None:
         return
-    heartbeat = Heartbeat(health)
     shipper = Shipper(
         spool_root,
         kafka_options,
@@ -114,9 +75,8 @@ async def run_shipper(  # noqa: PLR0913 - what a process's main hands over
         tracer_provider=tracer_provider,
     )
     try:
-        await shipper.run(stop, heartbeat.beat)
+        await shipper.run(stop)
     finally:
-        heartbeat.stop()
         lock.release()
 
 
@@ -162,12 +122,11 @@ class Shipper:
         self._adopted: set[str] = set()
         self._folding = asyncio.Lock()  # the totals are read, changed and written
 
-    async def run(self, stop: asyncio.Event, beat: Callable[[], object] = bool) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`; an error in a pipeline ends the process, and supervisord restarts the process."""
         delivery = asyncio.create_task(self._delivery.run(), name="delivery")
         try:
             while not stop.is_set():
-                beat()
                 self._raise_failures(delivery)
                 await self._scan(stop)
                 await pause(stop, _SCAN_SECONDS)

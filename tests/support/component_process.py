@@ -59,9 +59,9 @@ def main(name, text):
     if name in {"score", "watch"}:
         common["data_dir"] = directory
         return (score if name == "score" else watch)(kafka, common, **options)
-    common |= {"stop": asyncio.Event(), "health": {}}
+    common["stop"] = asyncio.Event()
     if name == "ledger":
-        return asyncio.run(run_ledger(directory=directory, kafka=kafka, ledger=LedgerSettings(), **common))
+        return asyncio.run(run_ledger(directory=directory, kafka=kafka, ledger=LedgerSettings(), health={}, **common))
     topics = {"names": kafka.names, "partitions": kafka.partitions}
     return asyncio.run(run_shipper(spool_root=directory, kafka_options=kafka.client_options(), **topics, **common))
 

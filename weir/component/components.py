@@ -36,7 +36,6 @@ def _shipper(process: Process) -> int:
         partitions=kafka.partitions,
         registry=process.registry,
         tracer_provider=process.tracer,
-        health=process.health,
     )
     return run_async(process, work)
 

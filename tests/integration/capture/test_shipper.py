@@ -50,13 +50,13 @@ async def read_topic(kafka, topic):
 
 @contextlib.asynccontextmanager
 async def shipping(root, kafka, registry=None):
-    stop, health = asyncio.Event(), {}
+    stop = asyncio.Event()
     names = {"names": kafka.names, "partitions": PARTITIONS}
     telemetry = {"registry": registry or CollectorRegistry(), "tracer_provider": TracerProvider()}
-    options = {"kafka_options": kafka.client_options(), "stop": stop, "health": health}
+    options = {"kafka_options": kafka.client_options(), "stop": stop}
     task = asyncio.create_task(run_shipper(spool_root=root, **options, **names, **telemetry))
     try:
-        yield health
+        yield
         assert not task.done() or task.result() is None
     finally:
         stop.set()
@@ -100,14 +100,13 @@ async def test_records_ticks_and_the_end_arrive_in_order_and_the_spool_is_remove
     kafka = await topics(broker.bootstrap)
     requests = [f"r{number}" for number in range(200)]
     registry = CollectorRegistry()
-    async with shipping(tmp_path, kafka, registry) as health:
+    async with shipping(tmp_path, kafka, registry):
         recorder = Recorder(root=tmp_path, settings=CaptureSettings(tick_seconds=0.1), registry=CollectorRegistry())
         recorder.start()
         await traffic(recorder, requests, pause=0.001)
         recorder.judge(Feedback(request_id="r0", tenant="acme", rating="down"))
         recorder.close()
         await until("the spool is removed", lambda: not list(tmp_path.glob("gateway-*")))
-        assert health == {}
         assert read_shipper_status(tmp_path).reason == ""
     found = await read_topic(kafka, kafka.names.inference)
     assert check_complete(found, requests) == 0
@@ -159,11 +158,10 @@ async def test_it_starts_without_a_broker_and_delivers_when_there_is_one(tmp_pat
     port, root = free_port(), tmp_path / "spool"
     kafka = new_topics(f"127.0.0.1:{port}")
     requests = [f"r{number}" for number in range(50)]
-    async with shipping(root, kafka) as health:
+    async with shipping(root, kafka):
         with Recorder(root=root, settings=CaptureSettings(), registry=CollectorRegistry()) as recorder:
             await traffic(recorder, requests)
             await until("a reason in the status", lambda: (status := read_shipper_status(root)) and status.reason)
-            assert health == {}
             assert recorder.writable()
         with start_broker("apache", tmp_path / "broker", port):
             await until("the topic in the reason", lambda: kafka.names.inference in read_shipper_status(root).reason)
