@@ -110,20 +110,18 @@ class Decisions(LedgerFile):
 
     def _silence(self, _record: LogRecord, _event: Event, data: SilenceRecord) -> None:
         self.database.execute(
-            "INSERT INTO silences VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " at = excluded.at, until = excluded.until, record = excluded.record WHERE excluded.at >= at",
-            (data.silence_id, data.at, data.until, _JSON.encode(data).decode()),
+            "INSERT INTO silences VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " at = excluded.at, record = excluded.record WHERE excluded.at >= at",
+            (data.silence_id, data.at, _JSON.encode(data).decode()),
         )
 
     def _retraining(self, record: LogRecord, _event: Event, data: RetrainingRecord) -> None:
-        row = (data.retraining_id, data.state, data.tenant, data.model, data.at, _JSON.encode(data).decode())
-        self.database.execute(
-            "INSERT INTO retraining VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " at = excluded.at, record = excluded.record WHERE excluded.at >= at",  # a renewed lease has the same time
-            row,
+        what = (data.retraining_id, data.state, data.tenant, data.model, data.at)
+        self.database.execute(  # a renewed lease has the same time
+            "INSERT INTO retraining VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset,"
+            " at = max(at, excluded.at), record = iif(excluded.at >= at, excluded.record, record)",
+            (*what, _JSON.encode(data).decode(), record.offset),
         )
-        place = (data.retraining_id, data.state, record.offset)
-        self.database.execute("INSERT OR REPLACE INTO retraining_offsets VALUES (?, ?, ?)", place)
         links = [(alert_id, data.retraining_id) for alert_id in data.alert_ids]
         self.database.executemany("INSERT OR IGNORE INTO retraining_alerts VALUES (?, ?)", links)
 
@@ -146,8 +144,6 @@ class Decisions(LedgerFile):
             (_SUPPRESSED,),
         )
         records = [_RETRAINING.decode(record) for (record,) in deleted.fetchall()]
-        places = [(one.retraining_id, one.state) for one in records]
-        self.database.executemany("DELETE FROM retraining_offsets WHERE retraining_id = ? AND state = ?", places)
         links = [(alert_id, one.retraining_id) for one in records for alert_id in one.alert_ids]
         self.database.executemany("DELETE FROM retraining_alerts WHERE alert_id = ? AND retraining_id = ?", links)
 

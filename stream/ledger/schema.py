@@ -14,7 +14,7 @@ import msgspec
 
 StructT = TypeVar("StructT")
 #: A file of another version is deleted and read again from the log.
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 #: The write-ahead log is cut to this size after a larger transaction; SQLite's default keeps its largest size until the last connection closes.
 _WAL_BYTES = 16 * 1024 * 1024
 #: SQLite's codes for a file that is no ledger: a table is absent (SQLITE_ERROR), a page is damaged, it is no database.
@@ -44,7 +44,7 @@ CREATE INDEX IF NOT EXISTS events_time ON events (time);
 CREATE INDEX IF NOT EXISTS events_conversation ON events (conversation, request_id) WHERE conversation <> '';
 CREATE TABLE IF NOT EXISTS verdicts (
   event_id TEXT, detector TEXT, version TEXT, side TEXT NOT NULL, flagged INTEGER NOT NULL, label TEXT NOT NULL,
-  score REAL NOT NULL, covered REAL NOT NULL, part TEXT NOT NULL, spans TEXT NOT NULL, time REAL NOT NULL, offset INTEGER NOT NULL,
+  score REAL NOT NULL, covered REAL NOT NULL, part TEXT NOT NULL, spans TEXT NOT NULL, time REAL NOT NULL,
   PRIMARY KEY (event_id, detector, version)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS verdicts_time ON verdicts (time);
 CREATE INDEX IF NOT EXISTS verdicts_flagged ON verdicts (time) WHERE flagged;
@@ -82,8 +82,7 @@ CREATE TABLE IF NOT EXISTS failed (
 CREATE INDEX IF NOT EXISTS failed_time ON failed (detector, time);
 CREATE TABLE IF NOT EXISTS feedback (
   event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, alert_id TEXT NOT NULL, label TEXT NOT NULL,
-  rating TEXT NOT NULL,
-  tenant TEXT NOT NULL, principal TEXT NOT NULL, time REAL NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
+  rating TEXT NOT NULL, tenant TEXT NOT NULL, principal TEXT NOT NULL, time REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS feedback_alert ON feedback (alert_id, tenant, label) WHERE alert_id <> '';
 CREATE INDEX IF NOT EXISTS feedback_request ON feedback (request_id);
 -- What people wrote about an answer: whether there is a better answer, a comment or an approval, and where the text is.
@@ -94,8 +93,8 @@ CREATE TABLE IF NOT EXISTS corrections (
 CREATE INDEX IF NOT EXISTS corrections_request ON corrections (request_id);
 -- The newest judgment with each id; a label may be in another partition than its answer.
 CREATE TABLE IF NOT EXISTS labels (
-  tenant TEXT, label_id TEXT, request_id TEXT NOT NULL, value REAL NOT NULL, at REAL NOT NULL, source TEXT NOT NULL,
-  principal TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (tenant, label_id)) WITHOUT ROWID;
+  tenant TEXT, label_id TEXT, request_id TEXT NOT NULL, value REAL NOT NULL, at REAL NOT NULL,
+  time REAL NOT NULL, PRIMARY KEY (tenant, label_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS labels_request ON labels (request_id);
 """
 
@@ -124,15 +123,13 @@ CREATE TABLE IF NOT EXISTS window_streams (
 CREATE TABLE IF NOT EXISTS alert_evidence (
   request_id TEXT, alert_id TEXT, PRIMARY KEY (request_id, alert_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS silences (
-  silence_id TEXT PRIMARY KEY, at REAL NOT NULL, until REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+  silence_id TEXT PRIMARY KEY, at REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+-- `offset` is that of the newest record of the state: the log orders the records of a request, whose times are of several machines.
 CREATE TABLE IF NOT EXISTS retraining (
   retraining_id TEXT, state TEXT, tenant TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL, record TEXT NOT NULL,
-  PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
+  offset INTEGER NOT NULL, PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS retraining_at ON retraining (at);
 CREATE INDEX IF NOT EXISTS retraining_suppressed ON retraining (at) WHERE state = 'suppressed';
--- The newest record of each state: the log orders the records of a request, whose times are of several machines.
-CREATE TABLE IF NOT EXISTS retraining_offsets (
-  retraining_id TEXT, state TEXT, offset INTEGER NOT NULL, PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS retraining_alerts (
   alert_id TEXT, retraining_id TEXT, PRIMARY KEY (alert_id, retraining_id)) WITHOUT ROWID;
 -- The ledger's own alerts until the broker acknowledges them.

@@ -55,9 +55,9 @@ _INSERT_EVENT = (
 )
 #: A duplicate changes a row only if it replaces an error.
 _INSERT_VERDICT = """
-INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
   flagged = excluded.flagged, label = excluded.label, score = excluded.score, covered = excluded.covered,
-  part = excluded.part, spans = excluded.spans, offset = excluded.offset
+  part = excluded.part, spans = excluded.spans
 WHERE label = 'error' AND excluded.label <> 'error'
 """
 _JSON = msgspec.json.Encoder(order="deterministic")
@@ -192,21 +192,21 @@ class Shard(LedgerFile):
 
     # -- verdicts
 
-    def _verdict(self, record: LogRecord, event: Event, data: Verdict) -> None:
+    def _verdict(self, _record: LogRecord, event: Event, data: Verdict) -> None:
         if event.time < self.floor:
             return
         before = self._labels(data.event_id).get(data.detector)
-        if not self._insert_verdict(record, event, data):
+        if not self._insert_verdict(event, data):
             return
         if before is None:
             self._first_verdict(data)
         elif before == {ERROR_LABEL} and data.label != ERROR_LABEL:
             self._replace_error(data)
 
-    def _insert_verdict(self, record: LogRecord, event: Event, data: Verdict) -> bool:
+    def _insert_verdict(self, event: Event, data: Verdict) -> bool:
         what = (data.event_id, data.detector, data.version, data.side)
         decision = (data.flagged, data.label, data.score, data.covered, data.part, _JSON.encode(data.spans).decode())
-        row = (*what, *decision, event.time, record.offset)
+        row = (*what, *decision, event.time)
         return self.database.execute(_INSERT_VERDICT, row).rowcount == 1
 
     def _first_verdict(self, data: Verdict) -> None:
@@ -282,10 +282,9 @@ class Shard(LedgerFile):
         links = [(request_id, event.id) for request_id in data.request_ids]
         self.database.executemany("INSERT OR IGNORE INTO gap_requests VALUES (?, ?)", links)
 
-    def _feedback(self, record: LogRecord, event: Event, data: Feedback) -> None:
+    def _feedback(self, _record: LogRecord, event: Event, data: Feedback) -> None:
         what = (event.id, data.request_id, data.alert_id, data.label, data.rating, data.tenant, data.principal)
-        row = (*what, event.time, record.partition, record.offset)
-        self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*what, event.time))
 
     def _correction(self, record: LogRecord, event: Event, data: CorrectionRecord) -> None:
         written = (bool(data.answer), bool(data.comment), data.approved)
@@ -296,20 +295,11 @@ class Shard(LedgerFile):
     def _label(self, _record: LogRecord, event: Event, data: LabelRecord) -> None:
         """Store a label; of labels with the same id, the latest judgment counts, so their order has no effect."""
         self.judgments += 1
-        row = (
-            data.tenant,
-            data.label_id,
-            data.request_id,
-            data.value,
-            data.at,
-            data.source,
-            data.principal,
-            event.time,
-        )
+        row = (data.tenant, data.label_id, data.request_id, data.value, data.at, event.time)
         self.database.execute(
-            "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET request_id = excluded.request_id,"
-            " value = excluded.value, at = excluded.at, source = excluded.source, principal = excluded.principal,"
-            " time = excluded.time WHERE (excluded.at, excluded.value, excluded.request_id) > (at, value, request_id)",
+            "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET request_id = excluded.request_id,"
+            " value = excluded.value, at = excluded.at, time = excluded.time"
+            " WHERE (excluded.at, excluded.value, excluded.request_id) > (at, value, request_id)",
             row,
         )
 

@@ -197,9 +197,7 @@ def retraining_page(database: sqlite3.Connection, before: Cursor, limit: int) ->
     histories: dict[str, list[RetrainingRecord]] = {record.retraining_id: [] for record in records}
     events = database.execute(
         "SELECT r.retraining_id, r.record FROM json_each(?) w CROSS JOIN retraining r ON r.retraining_id = w.value"
-        " LEFT JOIN retraining_offsets USING (retraining_id, state)"
-        # A duplicate of the request can follow a decision. Earlier releases stored no offsets.
-        " ORDER BY r.state <> 'requested', offset, r.at",
+        " ORDER BY r.state <> 'requested', r.offset",  # a duplicate of the request can follow a decision
         (msgspec.json.encode(list(histories)).decode(),),
     )
     for retraining_id, record in events:

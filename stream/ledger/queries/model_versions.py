@@ -28,9 +28,8 @@ def model_versions(decisions: sqlite3.Connection, limit: int) -> list[ModelVersi
     found: dict[str, ModelVersion] = {}
     rows = decisions.execute(
         "SELECT record FROM (SELECT *, row_number() OVER"
-        " (PARTITION BY retraining_id, json_extract(record, '$.model_version') ORDER BY offset DESC, at DESC, state) AS age"
-        " FROM retraining LEFT JOIN retraining_offsets USING (retraining_id, state)"
-        " WHERE ifnull(json_extract(record, '$.model_version'), '') <> '') WHERE age = 1 ORDER BY at DESC, retraining_id"
+        " (PARTITION BY retraining_id, json_extract(record, '$.model_version') ORDER BY offset DESC) AS age"
+        " FROM retraining WHERE ifnull(json_extract(record, '$.model_version'), '') <> '') WHERE age = 1 ORDER BY at DESC, retraining_id"
     )
     for (text,) in rows:
         record = msgspec.json.decode(text, type=RetrainingRecord)

@@ -226,7 +226,7 @@ def test_the_number_of_suppressions_is_bounded(maker, monkeypatch):
         apply(maker, *events, topic="weir.retraining")
     maker.store.decisions.expire()
     kept = {f"suppressed-{number}" for number in range(150, 200)} | {f"requested-{number}" for number in range(200)}
-    for table in ("retraining", "retraining_offsets", "retraining_alerts"):
+    for table in ("retraining", "retraining_alerts"):
         rows = maker.store.decisions.database.execute(f"SELECT retraining_id FROM {table}").fetchall()
         assert {name for (name,) in rows} == kept, table
 
