@@ -11,7 +11,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from ftplib import FTP, error_perm
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,11 +74,16 @@ class Archive:
         import fsspec  # noqa: PLC0415 - an optional extra
 
         remedy = "install its package, start its server, check the credentials, or name a folder"
+        if re.search(r"(?<!s)ftp://", url):
+            raise ArchiveFailed(
+                f"[archive] url {redacted(url)!r} uses FTP, which sends the password, the prompts and the answers without encryption; "
+                "use an s3:// or sftp:// address, or a folder"
+            )
         with _failing(f"[archive] url {redacted(url)!r} cannot be opened", remedy):
             self._files, root = fsspec.core.url_to_fs(url)
         self._root = str(root).rstrip("/")
         protocols = (self._files.protocol,) if isinstance(self._files.protocol, str) else self._files.protocol
-        self._local, self._ftp = "file" in protocols, "ftp" in protocols
+        self._local = "file" in protocols
 
     def segments(self, topic: str, partition: int) -> list[Segment]:
         """Return the segments of a partition, sorted by their first offset; raises ArchiveFailed."""
@@ -87,13 +91,10 @@ class Archive:
         folder = self._folder(topic, partition)
         with _reading(folder, _ACCESS):
             try:
-                names: list[str] = (
-                    _ftp_names(self._files.ftp, folder) if self._ftp else self._files.ls(folder, detail=False)
-                )
+                paths: list[str] = self._files.ls(folder, detail=False)
             except FileNotFoundError:
                 return []
-        # Most stores return paths; some FTP servers return names.
-        found = (_NAME.fullmatch(str(name).rpartition("/")[2]) for name in names)
+        found = (_NAME.fullmatch(str(path).rpartition("/")[2]) for path in paths)
         return sorted(
             Segment(first=int(match[1]), last=int(match[2]), path=f"{folder}/{match[0]}")
             for match in found
@@ -188,25 +189,6 @@ class Archive:
 
     def _folder(self, topic: str, partition: int) -> str:
         return f"{self._root}/{topic}/{partition}"
-
-
-def _ftp_names(server: FTP, folder: str) -> list[str]:
-    """Return the names in a folder. fsspec would return none after every error of the server, such as ``450 busy``.
-
-    Some servers reply ``550 No files found`` for an empty folder. After another reply 550, which means that the folder is
-    absent or that it cannot be listed, raise FileNotFoundError if its parent does not list it.
-    """
-    try:
-        return server.nlst(folder)
-    except error_perm as error:
-        if str(error).lower().startswith("550 no files"):
-            return []
-        parent, _, name = folder.rpartition("/")
-        if not name or not str(error).startswith("550"):
-            raise
-        if name in (one.rpartition("/")[2] for one in _ftp_names(server, parent or "/")):
-            raise
-        raise FileNotFoundError(folder) from error
 
 
 def _reading(path: str, remedy: str) -> AbstractContextManager[None]:
