@@ -7,7 +7,6 @@ import msgspec
 from opentelemetry.trace import Span
 
 from stream.stages.score.event_parts import Item
-from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import ModelPool, Outcome
 from stream.stages.score.spans import ScoreSpans
 
@@ -26,14 +25,11 @@ class Batcher:
     A batch is complete when it has `events` items, or `wait_seconds` after its first item.
     """
 
-    def __init__(
-        self, pool: ModelPool, *, events: int, wait_seconds: float, spans: ScoreSpans, metrics: ScoreMetrics
-    ) -> None:
+    def __init__(self, pool: ModelPool, *, events: int, wait_seconds: float, spans: ScoreSpans) -> None:
         self._pool = pool
         self._events = events
         self._wait = wait_seconds
         self._spans = spans
-        self._metrics = metrics
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._free = asyncio.Semaphore(pool.workers)
         self._running: set[asyncio.Task[None]] = set()
@@ -84,8 +80,6 @@ class Batcher:
         return batch
 
     async def _process(self, batch: Sequence[_Job]) -> None:
-        self._metrics.batch.observe(len(batch))
-
         def deliver(index: int, outcome: Outcome) -> None:
             if not batch[index].outcome.done():
                 batch[index].outcome.set_result(outcome)

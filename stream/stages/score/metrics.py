@@ -16,7 +16,6 @@ from stream.wire import Verdict
 from stream.wire.semconv import DURATION_BUCKETS
 
 _SCORE_BUCKETS = tuple(tenth / 10 for tenth in range(1, 11))
-_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 #: Fields utime and stime in /proc/PID/stat, counted after the name, which may contain spaces.
 _UTIME, _STIME = 11, 12
 
@@ -33,7 +32,6 @@ class ScoreMetrics:
         self._scores = histogram(
             "weir_score_value", "Scores of verdicts that are no error", ["detector", "side"], buckets=_SCORE_BUCKETS
         )
-        self.batch = histogram("weir_score_batch_events", "Events in one micro-batch", buckets=_BATCH_BUCKETS)
         self._detector = histogram(
             "weir_score_detector_seconds",
             "Time of a detector on the batch of an event",

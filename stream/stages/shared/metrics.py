@@ -52,15 +52,12 @@ class WatchMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         by_partition = ["partition"]
-        self.watermark = gauge("weir_watermark_seconds", "Watermark of a signals partition (event time)", by_partition)
         self.lag = gauge("weir_watermark_lag_seconds", "Watermark behind the newest source", by_partition)
-        self.open_buckets = gauge("weir_open_buckets", "Buckets with events, not closed", by_partition)
         self.open_events = gauge("weir_open_events", "Events in open buckets", by_partition)
         self.released = gauge(
             "weir_released_sources", "Inactive sources that no longer hold back the watermark", by_partition
         )
         self.late = counter("weir_late_events", "Late events: their buckets were closed, so they were not applied")
-        self.repeated = counter("weir_repeated_events", "Duplicate events after a restart, of buckets closed before it")
         self.relieved = counter("weir_buckets_closed_early", "Buckets closed early or discarded to bound memory")
         self.resets = counter("weir_detector_resets", "Detectors whose state was lost and rebuilt", ["detector"])
         self.findings = counter("weir_bucket_findings", "Findings of closed buckets", ["detector", "alarm"])
@@ -72,7 +69,7 @@ class WatchMetrics:
 
     def forget_partitions(self) -> None:
         """Remove the series of all partitions and of their streams: after a rebalance, another worker can have them."""
-        for gauge in (self.watermark, self.lag, self.open_buckets, self.open_events, self.released):
+        for gauge in (self.lag, self.open_events, self.released):
             gauge.clear()
         self.streams.clear()
 

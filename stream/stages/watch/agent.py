@@ -82,9 +82,8 @@ class WatchStage(Stage):
             while self.held() > self._settings.outstanding_events and await self._relieve(partition, raw):
                 pass
             return
-        if offer is not None:
-            late = offer is Offer.LATE and raw.message.offset > machine.offset
-            (self._context.metrics.late if late else self._context.metrics.repeated).inc()
+        if offer is Offer.LATE and raw.message.offset > machine.offset:  # else a duplicate after a restart
+            self._context.metrics.late.inc()
         self._app.acknowledge(raw)
 
     async def _relieve(self, partition: _Partition, raw: Any) -> bool:
@@ -207,9 +206,7 @@ class WatchStage(Stage):
 
     def _observe(self, partition: _Partition) -> None:
         metrics, number, watermark = self._context.metrics, str(partition.number), partition.machine.watermark
-        metrics.watermark.labels(number).set(watermark.value or 0)
         metrics.lag.labels(number).set(watermark.lag_seconds)
-        metrics.open_buckets.labels(number).set(partition.machine.open.buckets)
         metrics.open_events.labels(number).set(partition.machine.open.events)
         metrics.released.labels(number).set(len(watermark.released()))
 
