@@ -42,7 +42,7 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(decoded, dict):
         raise UndecodableJson("it is not an object")
     # An object with few brackets is not deep; counting them is much faster than walking the object.
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_deep(decoded):
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and is_nested_deeper(decoded, MAX_DEPTH):
         raise _too_deep()
     return decoded
 
@@ -100,9 +100,10 @@ def _too_deep() -> UndecodableJson:
     return UndecodableJson(f"arrays and objects are nested deeper than {MAX_DEPTH} levels, the limit")
 
 
-def _is_deep(value: dict[str, Any]) -> bool:
+def is_nested_deeper(value: dict[str, Any], levels: int) -> bool:
+    """Return whether arrays and objects are nested deeper than `levels` in `value`, which is the first level."""
     level: list[dict[str, Any] | list[Any]] = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(levels):
         children = (child for node in level for child in (node.values() if isinstance(node, dict) else node))
         level = [child for child in children if isinstance(child, dict | list)]
         if not level:

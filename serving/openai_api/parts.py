@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from serving.decoded_json import first_text, mapping_of, mappings_of
+from serving.decoded_json import first_text, is_nested_deeper, mapping_of, mappings_of
 from stream.wire import (
     BlobPart,
     Choice,
@@ -176,22 +176,8 @@ def _tool(raw: Body) -> ToolDefinition:
         type=kind,
         name=first_text(definition, "name", "server_label") or kind,
         description=first_text(definition, "description"),
-        parameters=schema if _is_flat(schema) else {},
+        parameters={} if is_nested_deeper(schema, _MAX_SCHEMA_DEPTH) else schema,
     )
-
-
-def _is_flat(value: Any) -> bool:
-    level = [value]
-    for _ in range(_MAX_SCHEMA_DEPTH):
-        level = [
-            child
-            for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-        if not level:
-            return True
-    return False
 
 
 def _message_parts(raw: Body) -> Iterator[Part]:

@@ -120,11 +120,14 @@ def test_the_output_of_the_responses_api_is_one_choice():
 
 
 def test_a_schema_that_is_nested_too_deep_is_left_out():
-    schema = {}
-    for _ in range(70):
+    schema = {"type": "string"}
+    for _ in range(63):
         schema = {"items": schema}
-    tool = {"type": "function", "function": {"name": "get", "parameters": schema}}
-    assert tools_from([tool]) == (ToolDefinition(name="get"),)
+    kept, left_out = tools_from(
+        [{"name": "get", "parameters": schema}, {"name": "get", "parameters": {"items": schema}}]
+    )
+    assert kept == ToolDefinition(name="get", parameters=schema)
+    assert left_out == ToolDefinition(name="get")
 
 
 @pytest.mark.parametrize(
