@@ -6,18 +6,19 @@ import sys
 import pytest
 from support.cases import cases
 
-from detectors.cheap.catalogue import GROWING
 from detectors.cheap.growing_text import GrowingText
-from detectors.cheap.toxicity import insults
+from detectors.cheap.pii import GrowingPii
+from detectors.cheap.toxicity import GrowingToxicity, insults
 from detectors.errors import NotLoadedError
 
 CASES = cases(__file__)
+DETECTORS = {detector.name: detector for detector in (GrowingToxicity, GrowingPii)}
 CARD = "4111 1111 1111 1111"
 
 
 @pytest.fixture(scope="module")
 def loaded():
-    made = {name: detector() for name, detector in GROWING.items()}
+    made = {name: detector() for name, detector in DETECTORS.items()}
     for detector in made.values():
         detector.load()
     return made
@@ -36,7 +37,7 @@ def test_a_finding_has_a_range_in_the_text(loaded, text, name):
 
 
 @pytest.mark.parametrize("text", CASES["harmless"])
-@pytest.mark.parametrize("name", GROWING)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_ordinary_text_has_no_finding(loaded, text, name):
     assert find(loaded[name], text) is None
 
@@ -74,10 +75,10 @@ def test_a_threshold_above_every_score_finds_nothing(loaded):
     assert loaded["toxicity"].find(insult, 0.99) is None
 
 
-@pytest.mark.parametrize("name", GROWING)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_a_detector_that_is_not_loaded_raises_an_error(name):
     with pytest.raises(NotLoadedError, match=r"call load\(\) once"):
-        find(GROWING[name](), "text")
+        find(DETECTORS[name](), "text")
 
 
 @pytest.mark.parametrize("hostile", ["you ", "you are a ", "you a a a a a a a a ", "you, ", "piece of ", '"  '])
@@ -87,8 +88,8 @@ def test_patterns_take_linear_time(hostile):
 
 def test_a_process_with_the_detectors_imports_no_torch():
     code = (
-        "import sys; from detectors.cheap.catalogue import GROWING\n"
-        "for detector in GROWING.values(): detector().load()\n"
+        "import sys; from detectors.cheap.pii import GrowingPii; from detectors.cheap.toxicity import GrowingToxicity\n"
+        "for detector in (GrowingPii(), GrowingToxicity()): detector.load()\n"
         "print(*sorted({'torch', 'transformers', 'tokenizers'} & {m for m in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
