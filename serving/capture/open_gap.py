@@ -10,8 +10,8 @@ and each shed number is written in place, which needs no free space.
     tail    CRC-32 (4), first number (8), last number (8)                   two slots at the end, written in turn
 
 The numbers of the entries are consecutive; an entry with another number is left from an earlier gap and ends the list. When the space for
-entries is used up, only the tail is updated: it has no ids. Numbers that the segments already contain do not belong to the gap. Files of
-older versions have no reason: the reason of their gap is ``full``.
+entries is used up, only the tail is updated: it has no ids. Numbers that the segments already contain do not belong to the gap. If the
+reason could not be written, it is ``full``.
 """
 
 import os

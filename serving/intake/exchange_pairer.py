@@ -29,14 +29,13 @@ from stream.wire import RequestRecord, ResponseRecord, semconv
 
 _LOG = logging.getLogger(__name__)
 _HALF = msgspec.json.Decoder(ReportedExchange)
-#: Names of tables, columns and halves are those of earlier versions: the file outlives an upgrade.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS done (identity TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS held (identity TEXT, half TEXT, told BLOB NOT NULL, at REAL NOT NULL, PRIMARY KEY (identity, half));
+CREATE TABLE IF NOT EXISTS held (identity TEXT, half TEXT, stored BLOB NOT NULL, at REAL NOT NULL, PRIMARY KEY (identity, half));
 CREATE INDEX IF NOT EXISTS held_at ON held (at);
 CREATE INDEX IF NOT EXISTS done_at ON done (at);
 """
-_DELETE = "DELETE FROM held WHERE identity = ? RETURNING told"
+_DELETE = "DELETE FROM held WHERE identity = ? RETURNING stored"
 _OVERDUE_BATCH = 1000
 #: Fragments of one exchange; an exporter sends the log records of a span in one or two exports.
 _MAX_FRAGMENTS = 64
@@ -68,7 +67,7 @@ class ExchangePairer:
             self._database = _opened(path)
             # An earlier process may have had a clock that was ahead.
             self._rows("UPDATE held SET at = min(at, ?)", (self._now(),))
-            with closing(self._database.execute("SELECT told FROM held")) as rows:
+            with closing(self._database.execute("SELECT stored FROM held")) as rows:
                 self._waiting.add(rows)
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
@@ -135,7 +134,7 @@ class ExchangePairer:
         return self._clock_start + time.monotonic()
 
     def _store(self, exchange: ReportedExchange) -> bool:
-        half = exchange.fragment or ("asked" if exchange.request is not None else "answered")
+        half = exchange.fragment or ("request" if exchange.request is not None else "response")
         known = len(self._rows("SELECT 1 FROM held WHERE identity = ?", (exchange.identity,)))
         if known >= _MAX_FRAGMENTS:
             raise UnreadablePayload(
@@ -146,14 +145,14 @@ class ExchangePairer:
             exchange.origin.tenant, len(stored), known=known > 0, completes=known > 0 and not exchange.fragment
         )
         row = (exchange.identity, half, stored, self._now())
-        added = self._rows("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?) RETURNING told", row)
+        added = self._rows("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?) RETURNING stored", row)
         self._waiting.add(added)
         return bool(added)
 
     def _halves(self, identity: str) -> list[ReportedExchange]:
         """Return the stored halves in the order of their arrival; drop those that cannot be decoded."""
         halves = []
-        query = "SELECT rowid, told FROM held WHERE identity = ? ORDER BY rowid"
+        query = "SELECT rowid, stored FROM held WHERE identity = ? ORDER BY rowid"
         for row, stored in self._rows(query, (identity,)):
             try:
                 halves.append(_HALF.decode(stored))

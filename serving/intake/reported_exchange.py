@@ -101,13 +101,13 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
 
     A part is one half, with a request or a response, or a fragment from OTLP: its span, or log records. `fragment` is
     then the fragment's name, which is unique in the exchange, and `expected_choices` of the span is the number of
-    choices in its log records. Parts are stored with these encoded field names, which must not change.
+    choices in its log records.
     """
 
     identity: str
-    origin: Origin = msgspec.field(name="sender")
-    request: ReportedRequest | None = msgspec.field(name="asked", default=None)
-    response: ReportedResponse | None = msgspec.field(name="answered", default=None)
+    origin: Origin
+    request: ReportedRequest | None = None
+    response: ReportedResponse | None = None
     fragment: str = ""
     expected_choices: int = 1
 

@@ -57,7 +57,7 @@ async def run_intake(  # noqa: PLR0913 - what a process's main hands over
     rejecting = capture.model_copy(update={"on_full": "reject"})
     with listener, Recorder(root=home / "spool", settings=rejecting, registry=registry, kind="intake") as recorder:
         tracer = tracer_provider.get_tracer("weir.intake")
-        path = home / "intake" / "desk.sqlite"  # the name of earlier versions
+        path = home / "intake" / "halves.sqlite"
         pairer = ExchangePairer(path, recorder, expected, settings, tracer=tracer, registry=registry)
         with closing(pairer):
             app = Intake(settings, pairer, KeyRing(keys_path(home)), registry)

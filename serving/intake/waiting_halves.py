@@ -10,12 +10,12 @@ from serving.settings import IntakeSettings
 from stream.count_text import count_text
 
 
-class _Sender(msgspec.Struct, frozen=True):
+class _Origin(msgspec.Struct, frozen=True):
     tenant: str = ""
 
 
 class _Stored(msgspec.Struct, frozen=True):
-    sender: _Sender = _Sender()
+    origin: _Origin = _Origin()
 
 
 _STORED = msgspec.json.Decoder(_Stored)
@@ -70,6 +70,6 @@ class WaitingHalves:
 def _tenant_of(stored: bytes) -> str:
     """Return the tenant of a stored half, or "" if the half is unreadable."""
     try:
-        return _STORED.decode(stored).sender.tenant
+        return _STORED.decode(stored).origin.tenant
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return ""

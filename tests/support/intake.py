@@ -138,7 +138,7 @@ async def intake(home: Path, *, capture=None, **settings):
     rejecting = (capture or CaptureSettings()).model_copy(update={"on_full": "reject"})
     with Recorder(root=home / "spool", settings=rejecting, registry=registry, kind="intake") as recorder:
         tracer = provider.get_tracer("test")
-        path = home / "intake" / "desk.sqlite"
+        path = home / "intake" / "halves.sqlite"
         with closing(ExchangePairer(path, recorder, EXPECTED, limits, tracer=tracer, registry=registry)) as pairer:
             app = Intake(limits, pairer, KeyRing(keys_path(home)), registry)
             yield RunningIntake(home, recorder, pairer, app, registry=registry, exporter=exporter)

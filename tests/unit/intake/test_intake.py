@@ -74,7 +74,7 @@ async def test_a_stored_half_survives_a_restart_and_its_text_is_deleted_when_it_
         assert running.only()[0].text == "Mail me at ann.lee@example.org"
         await running.pairer.record_overdue()
         files = list((home / "intake").iterdir())
-        assert {path.name for path in files} >= {"desk.sqlite", "desk.sqlite-wal"}
+        assert {path.name for path in files} >= {"halves.sqlite", "halves.sqlite-wal"}
         assert [path.name for path in files if b"ann.lee" in path.read_bytes()] == []
 
 

