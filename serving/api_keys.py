@@ -11,14 +11,14 @@ are the permissions of the key (:data:`KeyScope`); a key without ``scopes`` has 
 
 import hashlib
 import hmac
-import logging
 import time
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-_LOG = logging.getLogger(__name__)
+from stream.files import WatchedFile
+
 _CHECK_SECONDS = 0.5
 
 #: Permissions of a key: send inference; send feedback; review answers and send labels; approve retraining; report the keys of
@@ -52,14 +52,26 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES
 
 
+#: SHA-256 and principal of each valid key.
+_Keys = tuple[tuple[bytes, Principal], ...]
+
+
 def keys_path(home: Path) -> Path:
     """Return the path of the key file of a home."""
     return home / "keys.json"
 
 
-def read_keys(path: Path) -> list[ApiKey]:
-    """Return all keys of the file, including revoked keys, oldest first; raises OSError or msgspec.DecodeError."""
-    return msgspec.json.decode(path.read_bytes(), type=KeyFile).keys
+def decode_keys(content: bytes) -> list[ApiKey]:
+    """Return all keys of the file, including revoked keys, oldest first; raises msgspec.DecodeError or UnicodeDecodeError."""
+    return msgspec.json.decode(content, type=KeyFile).keys
+
+
+def _valid_keys(content: bytes) -> _Keys:
+    return tuple(
+        (bytes.fromhex(key.sha256), Principal(id=key.id, tenant=key.tenant, scopes=key.scopes))
+        for key in decode_keys(content)
+        if key.revoked is None
+    )
 
 
 class KeyRing:
@@ -70,10 +82,9 @@ class KeyRing:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp: tuple[int, int, int] | None = None
+        self._file: WatchedFile[_Keys] = WatchedFile(path, _valid_keys, ())
         self._next_check = 0.0
-        self._keys: tuple[tuple[bytes, Principal], ...] = ()
+        self._keys: _Keys = ()
 
     def identify(self, authorization: str | None) -> Principal | None:
         """Return the principal of an ``Authorization: Bearer …`` header, or None.
@@ -93,26 +104,6 @@ class KeyRing:
 
     def _refresh(self) -> None:
         now = time.monotonic()
-        if now < self._next_check:
-            return
-        self._next_check = now + _CHECK_SECONDS
-        try:
-            self._read()
-        except FileNotFoundError:
-            self._stamp, self._keys = None, ()
-        except (OSError, ValueError) as error:
-            _LOG.warning(
-                "keys file %s cannot be read (%s); the keys that were read before stay valid", self._path, error
-            )
-
-    def _read(self) -> None:
-        status = self._path.stat()
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if stamp == self._stamp:
-            return
-        self._keys = tuple(
-            (bytes.fromhex(key.sha256), Principal(id=key.id, tenant=key.tenant, scopes=key.scopes))
-            for key in read_keys(self._path)
-            if key.revoked is None
-        )
-        self._stamp = stamp
+        if now >= self._next_check:
+            self._next_check = now + _CHECK_SECONDS
+            self._keys = self._file.value()

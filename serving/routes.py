@@ -4,14 +4,13 @@
 twice a second. A damaged file keeps the routes that were read before; without a file, every model answers with its base version.
 """
 
-import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
+from stream.files import WatchedFile
 from stream.wire import RouteRecord
 from stream.wire.route_files import (
     RouteFile,
@@ -22,40 +21,16 @@ from stream.wire.route_files import (
     with_overrides,
 )
 
-_LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
-FileT = TypeVar("FileT", RouteFile, RouteOverrides)
-
-
-class _Watched:
-    """One file, decoded again when it changes; `logged` is the error that was logged last, "" if the file could be read since."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.stamp: tuple[int, int, int] | None = None
-        self.logged = ""
-
-    def changed(self) -> bytes | None:
-        """Return the content if the file is new or has changed, that of a file without routes if it is gone, else None."""
-        try:
-            status = self.path.stat()
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if stamp == self.stamp:
-                return None
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            was_there, self.stamp = self.stamp is not None, None
-            return b"{}" if was_there else None
-        self.stamp = stamp
-        return content
 
 
 class RouteTable:
     """The routes of one home."""
 
     def __init__(self, home: Path) -> None:
-        self._routes_file = _Watched(routes_path(home))
-        self._overrides_file = _Watched(overrides_path(home))
+        self._routes_file = WatchedFile(routes_path(home), msgspec.json.Decoder(RouteFile).decode, RouteFile())
+        overrides = msgspec.json.Decoder(RouteOverrides)
+        self._overrides_file = WatchedFile(overrides_path(home), overrides.decode, RouteOverrides())
         self._next_check = 0.0
         self._routes, self._overrides = RouteFile(), RouteOverrides()
         self._in_force: Mapping[tuple[str, str], RouteRecord] = {}
@@ -74,23 +49,8 @@ class RouteTable:
         if now >= self._next_check:
             self._next_check = now + _CHECK_SECONDS
             # Delivery writes an override's route before it removes the override, so read in the opposite order.
-            overrides = _read(self._overrides_file, self._overrides)
-            routes = _read(self._routes_file, self._routes)
+            overrides, routes = self._overrides_file.value(), self._routes_file.value()
             if routes is not self._routes or overrides is not self._overrides:
                 self._routes, self._overrides = routes, overrides
                 self._in_force = with_overrides(routes.routes, overrides.overrides)
         return self._in_force
-
-
-def _read(file: _Watched, known: FileT) -> FileT:
-    """Return the decoded file if it has changed and can be read, else `known`."""
-    try:
-        content = file.changed()
-        found = known if content is None else msgspec.json.decode(content, type=type(known))
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        if file.logged != str(error):
-            _LOG.warning("%s cannot be read (%s); the routes that were read before stay in force", file.path, error)
-            file.logged = str(error)
-        return known
-    file.logged = ""
-    return found

@@ -1,11 +1,16 @@
-"""Files that several processes share: atomic replacement, digests, and locks that are released when their process ends."""
+"""Files that several processes share: atomic replacement, digests, reading after changes, and locks that end with their process."""
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Generic, Self, TypeVar
+
+_LOG = logging.getLogger(__name__)
+ValueT = TypeVar("ValueT")
 
 
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable: bool = False) -> None:
@@ -57,6 +62,40 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+class WatchedFile(Generic[ValueT]):
+    """A file that is read again when it changes; `decode` returns its value, or raises ValueError. Without a file, the value is `missing`.
+
+    A file that cannot be read or decoded is logged once, and keeps the value that was read before.
+    """
+
+    def __init__(self, path: Path, decode: Callable[[bytes], ValueT], missing: ValueT) -> None:
+        self._path = path
+        self._decode = decode
+        self._value = self._missing = missing
+        self._stamp: tuple[int, int, int] | None = None
+        self._logged = ""
+
+    def value(self) -> ValueT:
+        """Return the value; the same object if the file has not changed."""
+        try:
+            self._refresh()
+            self._logged = ""
+        except FileNotFoundError:
+            self._value, self._stamp, self._logged = self._missing, None, ""
+        except (OSError, ValueError) as error:
+            if self._logged != str(error):
+                _LOG.warning("%s cannot be read (%s); what was read before stays in force", self._path, error)
+                self._logged = str(error)
+        return self._value
+
+    def _refresh(self) -> None:
+        status = self._path.stat()
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if stamp != self._stamp:
+            self._value = self._decode(self._path.read_bytes())
+            self._stamp = stamp
 
 
 class FileLock:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.api_keys import DEFAULT_SCOPES, ApiKey, KeyFile, KeyScope, keys_path, read_keys
+from serving.api_keys import DEFAULT_SCOPES, ApiKey, KeyFile, KeyScope, decode_keys, keys_path
 from stream.count_text import count_text
 from stream.files import FileLock, replace_file
 from stream.wire import OWN_TENANT
@@ -33,7 +33,7 @@ def list_keys(home: Path) -> list[ApiKey]:
     """Return all keys of `home`, including revoked keys, oldest first; raises StackError if the file is damaged."""
     path = keys_path(home)
     try:
-        return read_keys(path)
+        return decode_keys(path.read_bytes())
     except FileNotFoundError:
         return []
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -19,8 +19,9 @@ from serving.engine.errors import EngineUnavailableError
 from serving.gateway.consistency_settings import ConsistencyRules
 from serving.replica.model_server import ModelServer
 from serving.replica.model_versions import ModelVersions
-from serving.routes import RouteTable, _Watched
+from serving.routes import RouteTable
 from serving.settings import CaptureSettings
+from stream.files import WatchedFile
 from stream.loop.delivery.route_store import add_override, remove_overrides, write_routes
 from stream.wire import RequestRecord, ResponseRecord, RouteRecord
 from stream.wire.ids import shadow_request_id
@@ -316,16 +317,16 @@ def test_a_kill_that_delivery_publishes_between_the_reads_of_the_two_files_stays
     add_override(tmp_path, kill)
     table = RouteTable(tmp_path)
     assert not table.route("acme", "echo").challenger
-    files, changed = [], _Watched.changed
+    files, value = [], WatchedFile.value
 
     def publish_between(file):
         files.append(file)
         if len(files) == 2:
             write_routes(tmp_path, [route(challenger="", epoch=2)])
             remove_overrides(tmp_path, [kill])
-        return changed(file)
+        return value(file)
 
-    monkeypatch.setattr(_Watched, "changed", publish_between)
+    monkeypatch.setattr(WatchedFile, "value", publish_between)
     for _ in range(2):
         table._next_check = 0.0
         assert not table.route("acme", "echo").challenger
