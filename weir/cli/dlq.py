@@ -10,7 +10,7 @@ from stream.dead_letters import DISPOSITIONS
 from stream.settings import KafkaSettings
 from weir.cli.options import WholeRange, json_option
 from weir.cli.render.dead_letter import letter_lines
-from weir.cli.render.output import print_json, print_rows
+from weir.cli.render.output import print_json, print_result, print_rows
 from weir.client import effective_kafka, parse_since
 from weir.client.times import format_time
 from weir.dead_letters.letter import DeadLetter
@@ -101,11 +101,7 @@ def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
         log = log_access(settings.home, "weir dlq show --text", dead_letter=offset)
         click.echo(f"this access to the text is logged in {log}", err=True)
     shown = asyncio.run(DeadLetterTopic(kafka).letter(offset, content=with_text))
-    if as_json:
-        print_json(shown)
-        return
-    for line in letter_lines(shown):
-        click.echo(line)
+    print_result(shown, "\n".join(letter_lines(shown)), as_json=as_json)
 
 
 @dlq.command("replay")

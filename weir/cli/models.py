@@ -12,7 +12,7 @@ from stream.errors import BrokerError
 from stream.wire import RouteRecord
 from weir.cli.missing_extra import needing
 from weir.cli.options import FiniteRange, WholeRange, json_option
-from weir.cli.render.output import print_json, print_result, print_table
+from weir.cli.render.output import print_json, print_result, print_rows, print_table
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import NotFoundError, StackError
 from weir.home.access_log import log_access, user_name
@@ -346,7 +346,4 @@ def compare(*, names: tuple[str, ...], rounds: int, as_json: bool) -> None:
         from weir.quality.model_comparison import compare_models, table
 
         found = compare_models(settings, names, rounds, show)
-    if as_json:
-        print_json(found)
-    else:
-        print_table(*table(found), "")
+    print_rows(found, *table(found), "", as_json=as_json)

@@ -10,8 +10,7 @@ import click
 import msgspec
 
 from detectors.registry import ALERTING
-from stream.errors import no_kafka
-from stream.kafka.clients import BROKER_ERRORS
+from stream.kafka.clients import needs_kafka
 from stream.replay.plan import ReplayRequest
 from stream.replay.report import Observe, Report
 from stream.replay.run import ReplaySettings, replay
@@ -157,10 +156,8 @@ def _run(request: ReplayRequest, settings: ReplaySettings) -> Report:
         def observe(done: int, total: int) -> None:
             show("replaying" if done else "loading the detector", done, total)
 
-        try:
+        with needs_kafka(settings.kafka.bootstrap_servers):
             report = asyncio.run(_until_done(request, settings, observe))
-        except BROKER_ERRORS as error:
-            raise no_kafka(settings.kafka.bootstrap_servers, error) from error
     if report is None:
         click.echo("weir: stopped before the end; nothing was compared", err=True)
         raise click.exceptions.Exit(_INTERRUPTED)
