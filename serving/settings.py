@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import reduce
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from stream.address import is_address
@@ -15,7 +15,6 @@ from stream.section import Section, check_order, overlaid
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Engine = Literal["auto", "openvino", "vllm", "transformers", "upstream", "echo"]
-_MISSING_ENGINES = {"packed": "openvino has replaced packed"}
 
 _KIB = 1024
 #: Connections that the endpoint keeps open at the same time; further ones wait in the kernel's queue.
@@ -157,15 +156,6 @@ class ModelSettings(Section):
         {},
         description="vllm: fields of the LLMConfig that differ for separate prefill replicas; empty: no prefill replicas",
     )
-
-    @field_validator("engine", mode="before")
-    @classmethod
-    def _reject_missing_engine(cls, value: Any) -> Any:
-        reason = _MISSING_ENGINES.get(value) if isinstance(value, str) else None
-        if reason is not None:
-            supported = " or ".join(repr(engine) for engine in get_args(Engine))
-            raise PydanticCustomError("engine_missing", f"{reason}; the value must be {supported}")
-        return value
 
     @model_validator(mode="after")
     def _only_vllm_has_its_tables(self) -> Self:

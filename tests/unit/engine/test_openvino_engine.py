@@ -227,7 +227,6 @@ def test_the_context_is_that_of_the_model_or_max_length(tiny_gguf):
     ("arguments", "message"),
     [
         ({"kind": "tgi"}, "engine 'tgi' is not supported: choose one of auto, openvino"),
-        ({"kind": "packed"}, "engine 'packed' is not supported"),
         ({"dtype": "int4"}, "dtype 'int4' is not supported"),
         ({"device": "tpu"}, "device 'tpu' is not supported"),
         ({"slots": -1}, "slots is -1: give at least 1"),
