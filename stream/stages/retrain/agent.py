@@ -107,8 +107,6 @@ class RetrainStage(TableStage):
             for key in lost:
                 for half in (models[key].alerts, models[key].requests):
                     await self._table.put(half_key(key, half).encode(), encode(half), partition=partition)
-            for key in unreadable & lost:  # the one value that version 1 had
-                await self._table.remove(key.encode(), partition=partition)
         return models
 
     async def _rebuilt(self, partition: int, lost: set[str]) -> _Models:

@@ -113,7 +113,7 @@ def half_key(key: str, half: Half) -> str:
 
 
 def model_key(key: str) -> str:
-    """Return the model's key (`stream.wire.tenant_model_key`) for the table key of a half, or of a value of version 1."""
+    """Return the model's key (`stream.wire.tenant_model_key`) for the table key of a half."""
     return _SEPARATOR.join(key.split(_SEPARATOR)[:2])
 
 
