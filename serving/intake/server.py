@@ -18,12 +18,12 @@ from serving.inference_records import ExpectedVerdicts
 from serving.intake.app import Intake
 from serving.intake.connections import bounded_protocol
 from serving.intake.exchange_pairer import ExchangePairer
+from serving.listener import listening
 from serving.settings import CaptureSettings, IntakeSettings
 from stream.pause import pause
 
 _HEALTH_SECONDS = 0.5
 _SHUTDOWN_SECONDS = 5
-_BACKLOG = 512
 #: The key begins with "waiting", so that the watcher does not restart intake: a restart frees no space.
 _NO_ROOM = "waiting for room in the spool"
 
@@ -88,9 +88,8 @@ async def _watch(recorder: Recorder, stop: asyncio.Event, health: dict[str, obje
 
 
 def _listener(settings: IntakeSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        return listening(settings.host, settings.port)
     except OSError as error:
         raise ServingError(
             f"intake cannot listen on {settings.host}:{settings.port}: {error.strerror}; set intake.host and intake.port"

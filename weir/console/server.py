@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from serving.header_deadline import HeaderDeadline
+from serving.listener import listening
 from weir.console.addresses import console_port
 from weir.console.app import console_app
 from weir.console.sessions import Sessions, ensure_token
@@ -58,7 +59,7 @@ class Console:
     def _run(self) -> None:
         while not self._ended.is_set():
             try:
-                with _listening(self._settings.console.host, self._port) as listener:
+                with listening(self._settings.console.host, self._port) as listener:
                     self._serve(listener)
             except Exception as error:  # noqa: BLE001 - the thread's boundary: nothing else would report it
                 self._wait(error)
@@ -92,20 +93,6 @@ class Console:
         self._server.should_exit = self._ended.is_set()
         self._health.pop(_WAITING, None)
         asyncio.run(self._server.serve(sockets=[listener]))
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the number of the protocol, asyncio sets TCP_NODELAY on the connections; else each reply waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 @contextmanager

@@ -78,16 +78,3 @@ async def test_connections_that_send_no_request_do_not_block_others(tmp_path, mo
 
 async def _status(client, address, wanted):
     return (await client.get(address)).status_code == wanted
-
-
-async def test_a_reply_does_not_wait_for_the_acknowledgement_of_its_headers():
-    options = asyncio.get_running_loop().create_future()
-
-    async def connected(_reader, writer):
-        options.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        writer.close()
-
-    listener = server._listening("127.0.0.1", 0)
-    async with await asyncio.start_server(connected, sock=listener):
-        socket.create_connection(listener.getsockname()).close()
-        assert await options
