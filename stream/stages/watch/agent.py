@@ -35,13 +35,11 @@ _LOADED_AT_ONCE = 100
 class _Partition:
     """One signals partition since its last assignment; only the partition that checks for inactive sources has a `liveness`."""
 
-    def __init__(
-        self, number: int, machine: PartitionWatch, sources: set[str], liveness: SourceLiveness | None
-    ) -> None:
+    def __init__(self, number: int, machine: PartitionWatch, liveness: SourceLiveness | None) -> None:
         self.number = number
         self.machine = machine
         self.liveness = liveness
-        self.sources = sources
+        self.sources = machine.watermark.live()
         self.kept = machine.watermark.value
         self.forwarded: float | None = None
 
@@ -163,9 +161,7 @@ class WatchStage(Stage):
         live, value = watermark.live(), watermark.value
         due = value is not None and (partition.kept is None or value >= partition.kept + _KEEP_SECONDS)
         if (live != partition.sources or due) and self._app.is_current(raw):
-            state = SourcesState(
-                sources=tuple(sorted(live)), offset=partition.machine.offset, lanes=watermark.lanes, value=value
-            )
+            state = SourcesState(offset=partition.machine.offset, lanes=watermark.lanes, value=value)
             key = sources_key(partition.number).encode()
             await self._table.put(key, encode(state), partition=partition.number)
             partition.sources, partition.kept = live, value
@@ -213,7 +209,7 @@ class WatchStage(Stage):
     async def _load(self, partition: int, offset: int) -> _Partition:
         known = self._known(partition)
         await self._context.check_log(self._table, self._context.names.signals, partition, [known.offset])
-        machine = PartitionWatch(self._rules, known.sources, stored=lambda key: self._table.data.get(key.encode()))
+        machine = PartitionWatch(self._rules, stored=lambda key: self._table.data.get(key.encode()))
         for number, (key, value) in enumerate(self._table.rows(partition)):
             if not key.startswith(b"\0"):  # no stream's state
                 machine.load(key.decode(), value)
@@ -228,7 +224,7 @@ class WatchStage(Stage):
             async for position, tick in self._context.ticks(partition, range(machine.offset + 1, offset)):
                 machine.tick(tick, position)
         liveness = await self._liveness.load(partition, offset)
-        return _Partition(partition, machine, set(known.sources), liveness)
+        return _Partition(partition, machine, liveness)
 
     def _known(self, partition: int) -> SourcesState:
         value = self._table.data.get(sources_key(partition).encode())

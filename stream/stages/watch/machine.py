@@ -3,7 +3,7 @@
 The results must be a function of the log, independent of crashes, duplicates and the order between partitions.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -48,7 +48,7 @@ class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionWatch:
-    """All streams of one signals partition. The sources `known` were live before a restart.
+    """All streams of one signals partition.
 
     If `only` is not None, events of other streams are ignored. `stored` returns the table value of a stream, or None if
     there is no value. If `stored` is given, idle streams are kept only in the table, not in memory.
@@ -57,7 +57,6 @@ class PartitionWatch:
     def __init__(
         self,
         rules: WatchRules,
-        known: Iterable[str] = (),
         *,
         only: frozenset[str] | None = None,
         stored: Callable[[str], bytes | None] | None = None,
@@ -69,15 +68,14 @@ class PartitionWatch:
         self._schedule = BucketSchedule()
         self._retired: set[str] = set()
         self.open = OpenCounts()
-        self.watermark = Watermark(rules.partitions, rules.source_silence_seconds, known)
+        self.watermark = Watermark(rules.partitions, rules.source_silence_seconds)
         self.offset = -1
 
     def resume(self, stored: SourcesState) -> bool:
         """Continue from the stored watermark; return False if `stored` has another number of partitions.
 
         The watermark decides which events are late, so it must be the same after a restart. In the stored stream
-        states, every bucket before the watermark is closed. If no watermark is stored, the stage has no watermark until
-        each known source has sent a tick or is released (see :class:`~stream.stages.watch.watermark.Watermark`).
+        states, every bucket before the watermark is closed.
         """
         if not self.watermark.restore(stored.lanes, stored.value):
             return False

@@ -36,13 +36,9 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
-    """The live sources of a signals partition and its watermark `value`, after the tick at `offset`.
-
-    `lanes` has the sources per inference partition; states of earlier Weir versions have no lanes.
-    """
+    """The sources of a signals partition per inference partition, and its watermark `value`, after the tick at `offset`."""
 
     version: int = _VERSION
-    sources: tuple[str, ...] = ()
     offset: int = -1
     lanes: list[SourceLane] = []
     value: float | None = None

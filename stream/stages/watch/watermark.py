@@ -4,7 +4,6 @@ Windows, resolutions and cool-downs must be a function of the log, so they use t
 receives score's ticks of all P inference partitions. After a tick, no live source sends an event older than the watermark.
 """
 
-from collections.abc import Iterable
 from math import inf
 
 import msgspec
@@ -38,9 +37,9 @@ class SourceTime(msgspec.Struct):
 class SourceLane(msgspec.Struct, kw_only=True):
     """The sources of one inference partition, as a storable value.
 
-    The watermark waits for `sources` (live, or expected after a restart), not for the sources in `released`. `ended`
-    has the sources that closed last, so that a duplicate tick does not add them again. `progress` is the largest
-    `SourceTime.progress` of any source so far. `low` is the lowest time of a live source; it never decreases.
+    The watermark waits for the live `sources`, not for the sources in `released`. `ended` has the sources that closed
+    last, so that a duplicate tick does not add them again. `progress` is the largest `SourceTime.progress` of any source
+    so far. `low` is the lowest time of a live source; it never decreases.
     """
 
     heard: bool = False
@@ -49,10 +48,6 @@ class SourceLane(msgspec.Struct, kw_only=True):
     ended: dict[str, float] = {}
     progress: float = 0.0
     low: float | None = None
-
-    def expect(self, source: str) -> None:
-        """Let the watermark wait for a first tick of `source`, which was live before a restart."""
-        self.sources[source] = SourceTime(-inf, self.progress, self.progress)
 
     def apply(self, tick: Tick, silence_seconds: float, partitions: int) -> None:
         """Apply a tick of this partition, one of `partitions`."""
@@ -67,8 +62,7 @@ class SourceLane(msgspec.Struct, kw_only=True):
         self._release(silence_seconds)
         if self.sources:
             low = min(source.time for source in self.sources.values())
-            if low > -inf:
-                self.low = low if self.low is None else max(self.low, low)
+            self.low = low if self.low is None else max(self.low, low)
         while len(self.released) > min(_RELEASED, _KEPT // partitions):
             del self.released[min(self.released, key=self.released.__getitem__)]
 
@@ -93,11 +87,10 @@ class SourceLane(msgspec.Struct, kw_only=True):
             return True
         if time <= source.time:
             return False
-        if source.time > -inf:
-            source.logged = min(logged, max(source.logged, logged - silence_seconds * _LARGEST_STEP))
-            step = min(time - source.time, logged - source.logged)
-            source.progress += step
-            source.logged += step
+        source.logged = min(logged, max(source.logged, logged - silence_seconds * _LARGEST_STEP))
+        step = min(time - source.time, logged - source.logged)
+        source.progress += step
+        source.logged += step
         source.time = time
         return True
 
@@ -117,19 +110,14 @@ class Watermark:
     while the other sources still reconnect. A released source is live again when its time is less than `silence_seconds`
     behind the slowest live source. A new source that is further behind is released at once. A closed source is removed.
 
-    `value` is None until each partition has a tick and each of the `known` sources (live before a restart) has sent a
-    tick or is released. Without live sources the watermark stays the same.
+    `value` is None until each partition has a tick. Without live sources the watermark stays the same.
 
     Memory is O(P x live sources), with at most 512 released sources per partition and 4,096 in all; a tick costs O(live sources).
     """
 
-    def __init__(self, partitions: int, silence_seconds: float, known: Iterable[str] = ()) -> None:
+    def __init__(self, partitions: int, silence_seconds: float) -> None:
         self._silence_seconds = silence_seconds
         self._partitions = [SourceLane() for _ in range(partitions)]
-        names = sorted(known)
-        for partition in self._partitions:
-            for source in names:
-                partition.expect(source)
         self.value: float | None = None
 
     @property
@@ -169,8 +157,7 @@ class Watermark:
     @property
     def newest(self) -> float | None:
         """The newest time of any live source, or None. A closed source whose clock was ahead no longer counts."""
-        times = (source.time for partition in self._partitions for source in partition.sources.values())
-        return max((time for time in times if time > -inf), default=None)
+        return max((source.time for lane in self._partitions for source in lane.sources.values()), default=None)
 
     @property
     def lag_seconds(self) -> float:

@@ -122,7 +122,7 @@ def states(record, watch, alert):
 
 def _sources(number, replay, kept):
     value = kept.get(sources_key(number))
-    live = set(decode_sources(value).sources) if value else set()
+    live = {name for lane in decode_sources(value).lanes for name in lane.sources} if value else set()
     if live == replay.live():
         return []
     return [f"I3: signals partition {number} keeps sources {sorted(live)}, a replay from zero {sorted(replay.live())}"]

@@ -107,7 +107,7 @@ def test_the_order_of_a_state_is_the_position_that_it_has_read_in_the_log():
     assert watch_order(KEY, state(3, 30.0)) == watch_order(KEY, state(23)) < watch_order(KEY, state(24))
     silence = encode(LivenessState(seconds=5.0, offset=17, lanes=[]))
     assert watch_order(liveness_key(12).encode(), silence) == 17
-    sources = encode(SourcesState(sources=("a",), offset=5))
+    sources = encode(SourcesState(offset=5))
     assert watch_order(sources_key(12).encode(), sources) == 5
     assert offset_order(KEY, encode(StreamAlerts(tenant="a", model="m", side="input", offset=9))) == 9
     assert offset_order(KEY, encode(AlertsHalf(offset=4))) == 4

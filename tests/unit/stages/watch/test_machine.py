@@ -123,7 +123,7 @@ def test_an_unreadable_state_is_rebuilt_from_the_log_and_a_finding_states_the_re
     table = tables(machine, log[:cut])
     expected = {event.id: event.data for event in watched(machine, log[cut:]) if event.id != "tick"}
     for broken in (b"garbage", table[KEY][:-9]):
-        again = PartitionWatch(rules(2), {"s1"})
+        again = PartitionWatch(rules(2))
         again.load(KEY, broken)
         assert again.lost() == {KEY: {"drift"}}
         assert rebuilt(again, log[:cut]) == {}, "a state with open buckets is not written"
@@ -190,9 +190,9 @@ def test_an_added_detector_starts_fresh_and_the_others_continue():
     machine = PartitionWatch(rules(2))
     table = tables(machine, log[:cut])
     watermark = machine.watermark
-    stored = SourcesState(sources=("s1",), offset=cut - 1, lanes=watermark.lanes, value=watermark.value)
+    stored = SourcesState(offset=cut - 1, lanes=watermark.lanes, value=watermark.value)
     both = rules(2, detectors=lambda settings: {**level_detectors(settings), "added": AddedDetector()})
-    again = PartitionWatch(both, ("s1",), stored=table.get)
+    again = PartitionWatch(both, stored=table.get)
     again.load(KEY, table[KEY])
     assert again.lost() == {}
     assert again.resume(decode_sources(encode(stored)))
@@ -283,8 +283,8 @@ def test_an_event_that_was_late_before_a_restart_is_late_after_the_restart():
         before.tick(score_tick(partition, {"a": 22.0}).data, partition)
     assert before.offer(late, None) is Offer.LATE
     watermark = before.watermark
-    stored = encode(SourcesState(sources=("a",), offset=before.offset, lanes=watermark.lanes, value=watermark.value))
-    after = PartitionWatch(rules(2), ("a",))
+    stored = encode(SourcesState(offset=before.offset, lanes=watermark.lanes, value=watermark.value))
+    after = PartitionWatch(rules(2))
     assert after.resume(decode_sources(stored))
     assert after.offer(late, None) is Offer.LATE
     assert not after.tick(score_tick(1, {"a": 30.0}).data, 1), "a tick that is read again is ignored"
@@ -293,13 +293,10 @@ def test_an_event_that_was_late_before_a_restart_is_late_after_the_restart():
     assert after.watermark.value == 30.0
 
 
-def test_a_stage_with_another_number_of_partitions_or_an_earlier_row_waits_for_its_sources():
-    one = [SourceLane(heard=True, low=9.0)]
-    for stored in (SourcesState(sources=("a",), lanes=one, value=9.0), SourcesState(sources=("a",))):
-        machine = PartitionWatch(rules(2), stored.sources)
-        assert not machine.resume(stored)
-        assert machine.watermark.value is None
-        assert machine.watermark.live() == {"a"}
+def test_a_stage_with_another_number_of_partitions_begins_without_a_watermark():
+    machine = PartitionWatch(rules(2))
+    assert not machine.resume(SourcesState(lanes=[SourceLane(heard=True, low=9.0)], value=9.0))
+    assert machine.watermark.value is None
 
 
 def test_signals_of_part_groups_are_separate_streams():
