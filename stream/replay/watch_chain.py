@@ -32,10 +32,12 @@ class WatchChain:
             self._machine.offer(event, None)
             while self._machine.open.tokens > self._outstanding and (early := self._machine.relieve()) is not None:
                 yield from early.findings
-        elif isinstance(event.data, Tick) and self._machine.tick(event.data):
-            for closed in self._machine.closed(snapshot=False):
-                yield from closed.findings
-            yield from self._tick()
+        elif isinstance(event.data, Tick):
+            self._machine.remove_surplus()
+            if self._machine.tick(event.data):
+                for closed in self._machine.closed(snapshot=False):
+                    yield from closed.findings
+                yield from self._tick()
 
     def _tick(self) -> Iterator[Event]:
         watermark = self._machine.watermark.value

@@ -105,6 +105,7 @@ class WatchStage(Stage):
         return True
 
     async def _tick(self, partition: _Partition, tick: Tick, raw: Any) -> None:
+        await self._remove_surplus(partition, raw)
         moved = partition.machine.tick(tick, raw.message.offset)
         if partition.liveness is not None:
             await self._check_liveness(partition, partition.liveness, tick, raw)
@@ -119,6 +120,15 @@ class WatchStage(Stage):
         if self._app.is_current(raw):
             self._observe(partition)
         self._app.acknowledge(raw)
+
+    async def _remove_surplus(self, partition: _Partition, raw: Any) -> None:
+        """Write the watermark, then delete the surplus streams: by this watermark, their events are late if they are read again."""
+        if removed := partition.machine.remove_surplus():
+            partition.kept = None  # the write is due
+            await self._keep_sources(partition, raw)
+        for key in removed:
+            if self._app.is_current(raw):
+                await self._table.remove(key.encode(), partition=partition.number)
 
     async def _check_liveness(self, partition: _Partition, liveness: SourceLiveness, tick: Tick, raw: Any) -> None:
         """Publish findings about inactive sources, then write the state; the caller acknowledges the tick."""

@@ -135,6 +135,11 @@ class StreamBuckets:
         """Whether no bucket is open and all `empty_limit` empty buckets are closed."""
         return self.next_due is None
 
+    def restart(self) -> None:
+        """Forget the closed buckets, as if the first event of the stream were in an open bucket."""
+        self.last_closed = self.last_event = self.closed_early = None
+        self.until = 0.0
+
     def join(self, counts: OpenCounts) -> None:
         """Add the open buckets to `counts`; drop all tokens, because replayed events need no acknowledgement."""
         for bucket in self._open.values():

@@ -15,6 +15,7 @@ from stream.stages.shared.state_codec import encode
 from stream.stages.watch.bucket_schedule import BucketSchedule, OpenCounts
 from stream.stages.watch.buckets import Offer, StreamBuckets
 from stream.stages.watch.state import SourcesState, StreamState, decode_stream
+from stream.stages.watch.stream_limit import StreamLimit
 from stream.stages.watch.watched_stream import WatchedStream
 from stream.stages.watch.watermark import Watermark
 from stream.wire import OWN_TENANT, Event, Signal, Tick, stream_key
@@ -67,6 +68,7 @@ class PartitionWatch:
         self._streams: dict[str, WatchedStream] = {}
         self._schedule = BucketSchedule()
         self._retired: set[str] = set()
+        self._limit = StreamLimit()
         self.open = OpenCounts()
         self.watermark = Watermark(rules.partitions, rules.source_silence_seconds)
         self.offset = -1
@@ -97,11 +99,16 @@ class PartitionWatch:
         else:
             stream = self._new(key, stored)
             stream.restore(stored)
+            self._note_use(stream)
         return stream
 
     def _keep(self, stream: WatchedStream) -> None:
         self._streams[stream.key] = stream
         self._schedule.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
+
+    def _note_use(self, stream: WatchedStream) -> None:
+        if stream.buckets.last_event is not None:
+            self._limit.closed(stream.key, (stream.buckets.last_event + 1) * stream.buckets.seconds)
 
     def _stream(self, key: str) -> WatchedStream:
         """Return a stream: from memory, from its table value, or a new one."""
@@ -149,6 +156,7 @@ class PartitionWatch:
             stream.announce |= names
             stream.lost.clear()
             self._keep(stream)
+            self._note_use(stream)
             for start in stream.buckets.starts():
                 self._schedule.opened(key, start)
             if not stream.buckets.starts():
@@ -169,6 +177,23 @@ class PartitionWatch:
         elif stream.buckets.idle:
             self._retired.add(key)
         return offer
+
+    def remove_surplus(self) -> list[str]:
+        """Forget the closed buckets and detectors of the longest unused streams above the limit; open buckets are kept.
+
+        Return the keys of these streams. Call this method before each tick. The caller must first write the watermark,
+        and then delete the table values, before it applies the tick. The result depends only on the watermark and the
+        table values, so a restart between these writes changes nothing.
+        """
+        removed = self._limit.remove(self.watermark.value or 0.0)
+        for key in removed:
+            if (stream := self._streams.get(key)) is not None:
+                stream.buckets.restart()
+                stream.detectors = self._fresh(key)
+                stream.announce.clear()
+                self._keep(stream)
+                self._retired.add(key)
+        return removed
 
     def tick(self, tick: Tick, offset: int | None = None) -> bool:
         """Apply a tick of score (progress in event time), unless `offset` was applied before.
@@ -254,6 +279,7 @@ class PartitionWatch:
             self._retired.add(stream.key)
         if not count:
             return None
+        self._note_use(stream)
         state = encode(stream.state()) if snapshot else b""
         return ClosedStream(key=stream.key, findings=findings, state=state, tokens=tokens)
 

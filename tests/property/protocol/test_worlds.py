@@ -13,8 +13,12 @@ from support.protocol.mutations import FAVOURED, MUTATIONS
 from support.protocol.run import live
 from support.protocol.steps import STEPS
 
+from stream.stages.watch import stream_limit
+from stream.stages.watch.stream_limit import StreamLimit
+
 WORLDS = int(os.environ.get("WEIR_PROTOCOL_WORLDS", "100"))
 PIECES = 20
+REMOVING = 20
 #: A mutation is found in this number of worlds from the first on. For a rare mutation, FIRST is near a seed that finds it.
 ATTEMPTS = 40
 FIRST = {"stale states recovered": 55, "unlink before cursor": 15}
@@ -27,6 +31,16 @@ def test_no_world_violates_an_invariant(piece):
     lives = [live(seed) for seed in range(piece, WORLDS, PIECES)]
     assert {life.seed: life.violations for life in lives if life.violations} == {}
     assert all(life.requests for life in lives if life.steps.count("request") > 3)
+
+
+def test_no_world_violates_an_invariant_if_a_tenant_has_more_streams_than_the_limit(monkeypatch):
+    removed = []
+    remove = StreamLimit.remove
+    monkeypatch.setattr(stream_limit, "STREAMS_PER_TENANT", 1)
+    monkeypatch.setattr(StreamLimit, "remove", lambda *limit: removed.extend(found := remove(*limit)) or found)
+    lives = [live(f"limit {seed}") for seed in range(REMOVING)]
+    assert {life.seed: life.violations for life in lives if life.violations} == {}
+    assert len(removed) > REMOVING
 
 
 def test_every_kind_of_step_is_taken():

@@ -53,12 +53,13 @@ class Inference:
 
 
 class Watched:
-    """One pass over each partition of signals from offset 0: findings by id, states by key, ids of late events, watermarks."""
+    """One pass over each partition of signals from offset 0: findings by id, states by key, ids of late events, removed streams, watermarks."""
 
     def __init__(self, record):
         self.findings = {}
         self.states = {}
         self.late = set()
+        self.removed = []
         self.watermarks = {}
         for number in range(KAFKA.stream_partitions):
             self._pass(number, record.partition(KAFKA.names.signals, number))
@@ -81,6 +82,10 @@ class Watched:
             elif event is not None and isinstance(event.data, Tick):
                 if silence is not None:
                     self._found(silence.apply(event.data, read.stored.offset))
+                removed = machine.remove_surplus()
+                self.removed += removed
+                for key in removed:
+                    del self.states[key]
                 for closed in machine.closed() if machine.tick(event.data) else ():
                     self._found(closed.findings)
                     self.states[closed.key] = closed.state
