@@ -66,7 +66,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         cast(Any, self.data)._key_partition[key] = partition  # noqa: SLF001 - by it the store drops other workers' keys
 
     async def rewrite(self, key: bytes, value: bytes | None, *, partition: int) -> None:
-        """Replace the value of `key`, which was rebuilt from the log, or delete it if `value` is None."""
+        """Write the value of `key`, or delete it if `value` is None."""
         await (self.remove(key, partition=partition) if value is None else self.put(key, value, partition=partition))
 
     async def remove(self, key: bytes, *, partition: int) -> None:

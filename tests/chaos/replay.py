@@ -112,10 +112,13 @@ class AlertReplay:
             self._finding(raw, event, event.data)
         elif isinstance(event.data, Tick) and event.data.watermark is not None:
             self._watermark = event.data.watermark
-            for key, state in self._states.items():
+            for key, state in list(self._states.items()):
                 alerts = self._alerting(state.tenant).watermark(state, event.data.watermark, raw.offset)
                 if alerts:
                     self._touched(raw, key, state, alerts)
+                if not (state.detectors or state.held):
+                    del self._states[key]
+                    self.states.pop(key, None)
 
     def _finding(self, raw, event, finding):
         key = stream_key(finding.tenant, finding.model, finding.side)

@@ -26,6 +26,9 @@ _AHEAD_SECONDS = _DAY_SECONDS = 86_400.0
 #: ended in the last seven days: nights and weekends do not end an incident. Of n exponential times, one exceeds twice the
 #: longest earlier one with a probability of about 2 / n². The limit is that of a stream that has ended.
 _LONGEST_GAPS, _GAP_DAYS, _LONGEST_QUIET = 2.0, 7, 4 * _DAY_SECONDS
+#: The state of a stream's detector without an alert is kept this long after its last window, so that a weekly gap counts. It is
+#: then deleted, because clients can invent names of models. The state of a source is deleted earlier.
+_REMEMBERED_SECONDS = 14 * _DAY_SECONDS
 
 
 def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
@@ -87,16 +90,16 @@ class Alerting:
         self._forget(state, watermark)
         return records
 
-    def due(self, state: StreamAlerts) -> float | None:
-        """Return the first watermark at which :meth:`watermark` changes the state, or None if there is no such time."""
+    def due(self, state: StreamAlerts) -> float:
+        """Return the first watermark at which :meth:`watermark` changes the state, or 0 if the state is empty."""
         times = [state.held[0][0] + self._hold_seconds] if state.held else []
         for name, detector in state.detectors.items():
             if detector.alert is not None and detector.evidence is not None:
                 times.append(detector.evidence.last_time + detector.alert.resolves_after)
                 times += [detector.alert.at + self._settings.update_seconds] * detector.alert.dirty
-            elif SLOT in name:
-                times.append((detector.last_bucket_end or 0.0) + self._hold_seconds)
-        return min(times, default=None)
+            else:
+                times.append(self._forgotten_at(name, detector))
+        return min(times, default=0.0)
 
     def _due(self, state: StreamAlerts, name: str, detector: DetectorState, watermark: float) -> Event | None:
         if detector.alert is None or detector.evidence is None:
@@ -236,5 +239,9 @@ class Alerting:
         if state.held and state.held[0][0] < horizon:
             state.held = [pair for pair in state.held if pair[0] >= horizon]
         for name, detector in list(state.detectors.items()):
-            if SLOT in name and detector.alert is None and (detector.last_bucket_end or 0.0) < horizon:
-                del state.detectors[name]  # sources are unbounded, detectors are not
+            if detector.alert is None and self._forgotten_at(name, detector) < watermark:
+                del state.detectors[name]
+
+    def _forgotten_at(self, name: str, detector: DetectorState) -> float:
+        """Return when a detector without an alert is deleted: at once if it has no bucket."""
+        return (detector.last_bucket_end or 0.0) + (self._hold_seconds if SLOT in name else _REMEMBERED_SECONDS)

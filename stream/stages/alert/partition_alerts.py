@@ -14,8 +14,8 @@ class PartitionAlerts:
     """Applies the records of one partition of findings, in order.
 
     If `only` is given, streams with other keys are ignored. `sentinels` is {model: its newest SentinelRecord}; it is only in memory, because new
-    records arrive within minutes. `watermark` is the watermark of the last tick before the first record. A tick costs one comparison per stream that
-    waits for a watermark, and more per stream that is due.
+    records arrive within minutes. `watermark` is the watermark of the last tick before the first record. A tick costs one comparison per stream, and
+    more per stream that is due. Empty states are removed.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class PartitionAlerts:
             return self._tick(event.data.watermark, offset)
         return []
 
-    def changed(self) -> dict[str, StreamAlerts]:
-        """Return the states that changed since the last call."""
+    def changed(self) -> dict[str, StreamAlerts | None]:
+        """Return the states that changed since the last call, and None for each removed state."""
         changed, self._changed = self._changed, set()
-        return {key: self.states[key] for key in changed}
+        return {key: self.states.get(key) for key in changed}
 
     def _finding(self, event: Event, finding: FindingRecord, offset: int) -> list[Event]:
         key = stream_key(finding.tenant, finding.model, finding.side, finding.part, finding.model_version)
@@ -79,10 +79,13 @@ class PartitionAlerts:
         for key in [key for key, time in self._due.items() if time <= watermark]:
             state = self.states[key]
             found = self._alerting(state).watermark(state, watermark, offset)
-            self._schedule(key)
-            if found:
+            records += found
+            if state.detectors or state.held:
+                self._schedule(key)
+            else:
+                del self.states[key], self._due[key]
+            if found or key not in self.states:
                 self._changed.add(key)
-                records += found
         return records
 
     def _note(self, note: SentinelRecord) -> None:
@@ -96,11 +99,7 @@ class PartitionAlerts:
             del self.sentinels[next(iter(self.sentinels))]
 
     def _schedule(self, key: str) -> None:
-        time = self._alerting(self.states[key]).due(self.states[key])
-        if time is None:
-            self._due.pop(key, None)
-        else:
-            self._due[key] = time
+        self._due[key] = self._alerting(self.states[key]).due(self.states[key])
 
     def _alerting(self, state: StreamAlerts) -> Alerting:
         return Alerting(self._tenants(state.tenant), self._opener, self.sentinels.get(state.model), self._watermark)

@@ -164,13 +164,14 @@ class TableStage(Stage):
             self._app.progress(raw.message.topic)
         for key, (state, raw) in changed.items():
             if self._app.is_current(raw):
-                await self._table.put(key.encode(), encode(state), partition=raw.message.partition)
+                value = None if state is None else encode(state)
+                await self._table.rewrite(key.encode(), value, partition=raw.message.partition)
         for raw in current:
             self._app.acknowledge(raw)
 
     @abc.abstractmethod
     async def _apply(self, partition: Any, event: Event, raw: Any) -> dict[str, Any]:
-        """Apply `event` and publish the results; return {key: state to write}."""
+        """Apply `event` and publish the results; return {key: state to write, or None to delete it}."""
 
 
 async def drain(stream: Any, handle: Callable[[list[Any]], Awaitable[None]]) -> None:

@@ -112,7 +112,7 @@ def states(record, watch, alert):
     streams = {key: value and decode_stream(value) for key, value in kept.items() if not key.startswith("\0")}
     wanted = _merged(alert, "states")
     last = {key: values[-1][2] for key, values in record.changelog["alerts"].items()}
-    alerts = {key: plain_alerts(alert_state.decode(value)) for key, value in last.items()}
+    alerts = {key: plain_alerts(alert_state.decode(value)) for key, value in last.items() if value}
     return [
         *_compare("streams", streams, _merged(watch, "states"), "I3"),
         *_compare("alert states", alerts, wanted, "I3"),

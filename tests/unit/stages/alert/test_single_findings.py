@@ -214,3 +214,19 @@ def test_a_finding_below_the_tenants_threshold_opens_no_alert_and_is_no_evidence
     (opened,) = alerts.run([finding_of("r2", 101.0, "toxicity")], 1)
     assert opened.data.evidence == ("r2",)
     assert alerts.run([finding_of("r1", 100.0, "pii")], 2) == [], "a duplicate finding is below the threshold too"
+
+
+def test_a_state_without_an_alert_is_deleted_and_a_firing_one_is_kept():
+    start, day = 1_800_000_000.0, 86_400.0
+    alerts = Alerts()
+    assert len(alerts.run([watch_tick(start), finding_of("r1", start, "pii")])) == 1
+    assert alerts.run([watch_tick(start + 299.0)], 2) == []
+    assert len(alerts.run([watch_tick(start + 500.0)], 3)) == 1
+    assert alerts.changed()[ACME].held, "duplicates of the finding can still come"
+    alerts.run([watch_tick(start + 601.0)], 4)
+    assert (alerts.states, alerts.changed()) == ({}, {ACME: None})
+    number = int(start // 5)
+    alerts.run([bucket_finding(number, alarm=False), watch_tick(start + 14 * day)], 5)
+    assert alerts.states.keys() == {ACME}
+    alerts.run([watch_tick(start + 14 * day + 6.0)], 7)
+    assert (alerts.states, alerts.changed()) == ({}, {ACME: None})
