@@ -67,14 +67,6 @@ def clinc(path: Path) -> Iterator[str]:
             yield from (text for text, _ in pairs)
 
 
-def clinc_intents(root: Path) -> Groups:
-    """Return CLINC's training texts by intent."""
-    groups: Groups = defaultdict(list)
-    for text, intent in read_json(root / CLINC)["train"]:
-        groups[intent].append(text)
-    return groups
-
-
 def clinc_domains(root: Path) -> Groups:
     """Return CLINC's training texts by domain."""
     domains: Groups = read_json(root / "drift/clinc_domains.json.gz")

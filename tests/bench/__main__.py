@@ -19,6 +19,10 @@ PARTS = {
     "replay_rate": "events/s of a replay, relative to the arrival rate of its log; ARGS: [HOST:PORT [EVENTS]]",
     "exactness": "greedy answers of openvino, compared with transformers in float32; ARGS: --prompts N",
     "backpressure": "peak memory of each stage with a backlog",
+    "drift.run-length": "run lengths at N = 1,000: exchangeable, conversations, daily cycles; takes a quarter of an hour; ARGS: --runs 1000",
+    "drift.run-length-10000": "the same at N = 10,000; takes two hours; ARGS: --runs 1000",
+    "drift.clients": "false alarms and delays on real texts, by the ids that clients send; ARGS: --data DIR",
+    "drift.delays": "delays after three changes of clusters, compared with windowed MMD and river; ARGS: --data DIR",
     "growth": "all parts growth.*; takes half an hour",
     "growth.workers": "events/s of score by number of workers and partitions, with a detector of 5 ms per event",
     "growth.history": "events/s of score by number of retained events",
@@ -26,7 +30,13 @@ PARTS = {
     "growth.recovery": "start time of a watch worker with the state of many tenants in its changelog",
 }
 DEFAULT = ("endpoint", "outage", "generation", "guard", "delay", "score_rate", "replay_rate")
-TAKES_ARGUMENTS = ("score", "score_rate", "replay_rate", "exactness")
+TAKES_ARGUMENTS = (
+    "score",
+    "score_rate",
+    "replay_rate",
+    "exactness",
+    *(name for name in PARTS if name.startswith("drift.")),
+)
 
 
 def run(name: str, arguments: list[str]) -> int:
@@ -34,7 +44,7 @@ def run(name: str, arguments: list[str]) -> int:
     if name == "generation":
         return generation()
     module, _, piece = name.partition(".")
-    command = [sys.executable, "-m", f"bench.{module}", *([piece] if piece else arguments)]
+    command = [sys.executable, "-m", f"bench.{module}", *([piece] if piece else []), *arguments]
     return subprocess.run(command, check=False).returncode
 
 
@@ -48,7 +58,7 @@ def generation() -> int:
 
 
 def listing() -> str:
-    lines = [f"  {name:<18}{'*' if name in DEFAULT else ' '} {text}" for name, text in PARTS.items()]
+    lines = [f"  {name:<22}{'*' if name in DEFAULT else ' '} {text}" for name, text in PARTS.items()]
     return "\n".join(["parts (* runs by default; ARGS go to one part):", *lines])
 
 

@@ -45,7 +45,7 @@ _COLUMNS = "text=text,label=label"
     "studies",
     multiple=True,
     metavar="NAME",
-    help="Only this study, such as delays, languages or anomaly; repeatable. An unknown name prints all of them.",
+    help="Only this study, such as languages, bias or anomaly; repeatable. An unknown name prints all of them.",
 )
 @click.option(
     "--limit",
@@ -91,7 +91,7 @@ def evaluate(
     Examples:
       weir eval --data ../data --json figures.json --plots plots
       weir eval --data ../data --detector pii --limit 0
-      weir eval --data ../data --study delays --runs 100
+      weir eval --data ../data --study drift --runs 100
       weir eval --file hatecheck.csv --detector toxicity --positive hateful \\
         --columns text=test_case,label=label_gold,functionality=functionality
       weir eval --file marked.jsonl --columns text=text,spans=spans

@@ -9,8 +9,8 @@ import numpy as np
 from detectors.base import Observation, StreamDetector
 from detectors.evaluate.studies.context import Row
 
-#: Numbers of events before and after a change, for censored delays.
-BEFORE, AFTER = 300, 600
+#: Number of events before a change.
+BEFORE = 300
 
 
 def embedded(tag: str, embeddings: Iterable[bytes]) -> Iterator[Observation]:
@@ -36,11 +36,6 @@ def events_per_alarm(alarms: Sequence[int | None], longest: int) -> float:
     return watched / max(1, sum(alarm is not None for alarm in alarms))
 
 
-def run_length_row(data: str, alarms: Sequence[int | None], longest: int) -> Row:
-    """Return a table row for streams without a change, with the mean number of events per alarm."""
-    return {"detector": "drift", "data": data, "run_length": events_per_alarm(alarms, longest), "runs": len(alarms)}
-
-
 def cut_run_length_row(detector: str, data: str, alarms: Sequence[int | None], limit: int, longest: int) -> Row:
     """Return a table row with the mean run length / ``limit``: a lower bound, because runs are cut off after ``longest`` events."""
     length = float(np.mean([longest if alarm is None else alarm for alarm in alarms])) / limit
@@ -64,23 +59,4 @@ def delay_row(detector: str, data: str, delays: Sequence[float | None]) -> Row:
         "delay_p90": high if high < never else None,
         "missed": sum(delay is None for delay in delays),
         "too_early": sum(delay is not None and delay <= 0 for delay in delays),
-    }
-
-
-def censored_delay_row(data: str, alarms: Sequence[int | None]) -> Row:
-    """Return a table row with the delays after a change at event `BEFORE`; a missed change counts as `AFTER` events.
-
-    Runs with an alarm before the change are left out; if no run remains, the delays are NaN.
-    """
-    delays = [AFTER if alarm is None else alarm - BEFORE for alarm in alarms if alarm is None or alarm > BEFORE]
-    values = np.array(delays) if delays else np.array([np.nan])
-    return {
-        "detector": "drift",
-        "data": data,
-        "runs": len(alarms),
-        "delay_median": float(np.median(values)),
-        "delay_p90": float(np.quantile(values, 0.9)),
-        "delay_mean": float(np.mean(values)),
-        "missed": sum(alarm is None for alarm in alarms),
-        "too_early": len(alarms) - len(delays),
     }

@@ -5,20 +5,16 @@ and run only if ``--study`` names them.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from detectors.errors import DataError
 from detectors.evaluate.studies.changed_answers import anomaly, tool_mix
 from detectors.evaluate.studies.context import Row, StudyContext
-from detectors.evaluate.studies.conversation_ids import conversation_ids
 from detectors.evaluate.studies.disguises import disguised_pii
 from detectors.evaluate.studies.domain_switch import domain_switch
-from detectors.evaluate.studies.drift_delay import drift_delay
 from detectors.evaluate.studies.identity_terms import identity_bias
 from detectors.evaluate.studies.languages import language_identification
 from detectors.evaluate.studies.paired_answers import paired_answers
-from detectors.evaluate.studies.run_length import run_length_rows
 from detectors.evaluate.studies.sentinel import sentinel
 from detectors.registry import STREAM
 
@@ -36,14 +32,6 @@ STUDIES: dict[str, Study] = {
     "anomaly": Study("anomaly", "latency, tokens, errors, no change", anomaly),
     "sentinel": Study("sentinel", "simulated answers that change, or do not", sentinel),
     "tool_mix": Study("tool_mix", "called tools that change, or do not", tool_mix),
-    "run-length": Study(
-        "drift", "run lengths at N = 1,000: exchangeable, conversations, daily cycles", run_length_rows
-    ),
-    "run-length-10000": Study("drift", "the same at N = 10,000", partial(run_length_rows, limit=10_000)),
-    "delays": Study(
-        "drift", "three changes of clusters, compared with windowed MMD and river's detectors", drift_delay
-    ),
-    "clients": Study("drift", "false alarms and delays on real texts, by the ids that clients send", conversation_ids),
     "languages": Study("language", "sentences of 62 languages, by the length that is read", language_identification),
     "bias": Study(
         "toxicity",

@@ -41,9 +41,7 @@ def print_report(report: EvaluationReport) -> None:
     """Print the metrics (but no curves), and the seed, limit, machine and time of the evaluation."""
     for one in report.text:
         _detector(one.row)
-    for name in dict.fromkeys(row["detector"] for row in report.streams):
-        click.echo(click.style(f"\n{name}", bold=True))
-        _table(STREAMS, [row for row in report.streams if row["detector"] == name])
+    print_studies(report.streams)
     click.echo()
     if report.absent:
         click.echo(
@@ -55,6 +53,13 @@ def print_report(report: EvaluationReport) -> None:
     about = report.provenance
     texts = f"at most {about['limit']} texts per source" if about["limit"] else "all texts"
     click.echo(f"seed {about['seed']}, {texts}, {about['machine']}, {about['at']}")
+
+
+def print_studies(rows: Sequence[Row]) -> None:
+    """Print a table of each detector's rows."""
+    for name in dict.fromkeys(row["detector"] for row in rows):
+        click.echo(click.style(f"\n{name}", bold=True))
+        _table(STREAMS, [row for row in rows if row["detector"] == name])
 
 
 def _detector(row: Row) -> None:

@@ -2,20 +2,20 @@
 
 import numpy as np
 import pytest
+from bench.drift import run_length
+from bench.drift.conversation_ids import CLIENTS, Text, Trial, first_alarm_of
+from bench.drift.drift_delay import _RIVER, _every, _river_first, _river_value
+from bench.drift.in_control import STREAMS
+from bench.drift.rows import AFTER, censored_delay_row
+from bench.drift.run_length import run_length_rows
 
 from detectors.errors import DataError
 from detectors.evaluate.progress import no_progress
 from detectors.evaluate.studies import paired_answers as paired_answers_study
-from detectors.evaluate.studies import run_length
 from detectors.evaluate.studies import sentinel as sentinel_study
-from detectors.evaluate.studies.alarms import AFTER, censored_delay_row
 from detectors.evaluate.studies.context import StudyContext
-from detectors.evaluate.studies.conversation_ids import CLIENTS, Text, Trial, first_alarm_of
-from detectors.evaluate.studies.drift_delay import _RIVER, _every, _river_first, _river_value
-from detectors.evaluate.studies.in_control import STREAMS
 from detectors.evaluate.studies.paired_answers import BIASES, paired_answers
 from detectors.evaluate.studies.registry import STUDIES, find_study
-from detectors.evaluate.studies.run_length import run_length_rows
 from detectors.evaluate.studies.sentinel import sentinel
 from detectors.registry import STREAM, TEXT
 

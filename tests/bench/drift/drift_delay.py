@@ -1,4 +1,4 @@
-"""The study ``delays``: delays of the drift detector and of other methods at the same rate of false alarms.
+"""Delays of the drift detector and of other methods at the same rate of false alarms.
 
 Windowed MMD (Gretton et al., A kernel two-sample test, JMLR 2012) compares the last 25 or 50 embeddings with the
 reference at every event. River's ADWIN, KSWIN and Page-Hinkley use the distance to the reference, as the drift detector
@@ -17,17 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from river.drift import PageHinkley
 
+from bench.drift.rows import AFTER, censored_delay_row, run_length_row
 from detectors.evaluate.progress import Progress, no_progress, tracked
 from detectors.evaluate.readers import clinc_domains
-from detectors.evaluate.studies.alarms import (
-    AFTER,
-    BEFORE,
-    censored_delay_row,
-    embedded,
-    events_per_alarm,
-    first_alarm,
-    run_length_row,
-)
+from detectors.evaluate.studies.alarms import BEFORE, embedded, events_per_alarm, first_alarm
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.embedding import Embedder, pack, unpack
 from detectors.registry import create_stream

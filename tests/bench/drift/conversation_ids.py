@@ -1,10 +1,11 @@
-"""The study ``clients``: false alarms and delays of drift on real texts, for several ways to send conversation ids.
+"""False alarms and delays of drift on real texts, for several ways to send conversation ids.
 
 The messages of a simulated conversation are texts of one intent (CLINC) or task (T0), so they are similar, as in real
 conversations. The change is a switch to five other intents or tasks.
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench.drift.in_control import IdScheme, OpenConversations, key_each, no_id, one_id, one_key
+from bench.drift.rows import AFTER, censored_delay_row, run_length_row
 from detectors.base import Observation
 from detectors.evaluate.progress import Progress, tracked
-from detectors.evaluate.readers import clinc_intents, t0_tasks
-from detectors.evaluate.studies.alarms import AFTER, BEFORE, censored_delay_row, first_alarm, run_length_row
+from detectors.evaluate.readers import CLINC, read_json, t0_tasks
+from detectors.evaluate.studies.alarms import BEFORE, first_alarm
 from detectors.evaluate.studies.context import Row, StudyContext
-from detectors.evaluate.studies.in_control import IdScheme, OpenConversations, key_each, no_id, one_id, one_key
 from detectors.models.embedding import Embedder, pack
 from detectors.registry import create_stream
 
@@ -58,8 +60,16 @@ CLIENTS: Mapping[str, Client] = {
 }
 
 
+def clinc_intents(root: Path) -> Mapping[str, list[str]]:
+    """Return CLINC's training texts by intent."""
+    groups = defaultdict(list)
+    for text, intent in read_json(root / CLINC)["train"]:
+        groups[intent].append(text)
+    return groups
+
+
 #: Name of the data → function that reads the texts by intent or task.
-SOURCES: Mapping[str, Callable[[Path], dict[str, list[str]]]] = {"CLINC": clinc_intents, "T0": t0_tasks}
+SOURCES: Mapping[str, Callable[[Path], Mapping[str, list[str]]]] = {"CLINC": clinc_intents, "T0": t0_tasks}
 
 
 def _embedded(groups: Mapping[str, Sequence[str]], seed: int, progress: Progress) -> list[list[Text]]:
