@@ -2,7 +2,7 @@
 
 import time
 
-from stream.loop.dataset.curate import Curated
+from stream.files import file_digest
 from stream.loop.dataset.files import Counts, Manifest, folder_of, write_manifest, write_rows
 from stream.loop.dataset.rows import Row, Turn, digest_of
 from stream.wire import AlertRecord, Event, FindingRecord, LogRange, ModelRecord, RetrainingRecord, RouteRecord
@@ -28,13 +28,11 @@ def write_dataset(home, names) -> str:
     train, held_out = rows[:16], rows[16:]
     digest = digest_of(train, held_out)
     folder = folder_of(home, digest)
-    write_rows(
-        folder, Curated(train=tuple(train), eval=tuple(held_out), dropped={}, bounds=(), facts=(), principals=())
-    )
+    write_rows(folder, train, held_out)
     data = LogRange(topic=names.inference, first={"0": 0}, last={"0": 99})
     manifest = Manifest(
-        digest=digest, retraining_id="rt_1", ranges=(data,), versions={}, counts=Counts(train=16, eval=4, dropped={}),
-        settings={}, **OWN,
+        digest=digest, retraining_id="rt_1", ranges=(data,), counts=Counts(train=16, eval=4),
+        files={path.name: file_digest(path) for path in folder.glob("*.parquet")}, **OWN,
     )  # fmt: skip
     write_manifest(folder, manifest)
     return digest

@@ -133,8 +133,7 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
       weir dataset show 3f2a90
       weir dataset show 3f2a90 --json | jq .counts
     """
-    from stream.loop.dataset.checked_file import read_checked
-    from stream.loop.dataset.files import find, read_manifest
+    from stream.loop.dataset.files import find, read_checked, read_manifest
     from weir.settings import home_folder
 
     if as_json and samples:

@@ -79,7 +79,7 @@ def build(settings: BuildSettings, request: DatasetRequest, progress: Progress) 
 def rebuilt(settings: BuildSettings, folder: Path, progress: Progress) -> str:
     """Build the dataset in `folder` again from its ranges and settings, write nothing, and return the digest."""
     manifest = read_manifest(folder)
-    request = manifest.request()
+    request = msgspec.convert(manifest, DatasetRequest, from_attributes=True)
     values = dict(manifest.settings)
     method = values.pop("method")
     present = loop_settings(settings.tenants, request.tenant)
@@ -133,7 +133,7 @@ def write(  # noqa: PLR0913, PLR0917 - what a manifest contains
 ) -> Path:
     """Write the files of a dataset and return its folder; the same rows result in the same folder."""
     folder = folder_of(home, curated.digest)
-    write_rows(folder, curated)
+    write_rows(folder, curated.train, curated.eval)
     parent = request.parent if loop.dataset.replay_share else ""
     old_reviewers = read_manifest(find(home, parent)).reviewers if parent else {}
     reviewers = old_reviewers | curated.reviewers

@@ -10,24 +10,12 @@ import msgspec
 from stream.loop.dataset.candidates import Candidate, candidate_of_old, candidates_of, is_excluded
 from stream.loop.dataset.clusters import clusters, quantised
 from stream.loop.dataset.exchanges import Exchange
+from stream.loop.dataset.files import Bound
 from stream.loop.dataset.near_duplicates import NearDuplicates, groups, leaders
 from stream.loop.dataset.rows import Kind, Row, Turn, digest_of
 from stream.loop.dataset.scanner import HARMFUL, Scanner
 from stream.loop.dataset.texts import has_placeholder, is_poor, masked, normalised
 from stream.loop.settings import DatasetSettings
-
-
-class Bound(msgspec.Struct, frozen=True, kw_only=True):
-    """A bound against poisoning that left rows out.
-
-    `name` is the setting, `of` is the API key, or the request id of the first of the similar answers; `found` and
-    `kept` are numbers of rows.
-    """
-
-    name: str
-    of: str
-    found: int
-    kept: int
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,25 +1,42 @@
 """The files of a dataset: ``$WEIR_HOME/loop/datasets/DIGEST``, each written to a temporary name and then renamed, mode 0600.
 
-manifest.json is written last, so a folder with a manifest is complete.
+manifest.json is written last, so a folder with a manifest is complete. The imports are few, for the trainer and the gate.
 """
 
+from __future__ import annotations
+
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stream.errors import DatasetDamaged
 from stream.files import replace_file
-from stream.loop.dataset.curate import Bound, Curated
-from stream.loop.dataset.log import DatasetRequest
 from stream.loop.dataset.rows import Row, digest_of
 from stream.wire import LogRange
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stream.loop.settings import DatasetSettings
+
 _MANIFEST = "manifest.json"
-_SPLITS = ("train", "eval")
-_LEAST_PREFIX = 6
+
+
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """A bound against poisoning that left rows out.
+
+    `name` is the setting, `of` is the API key, or the request id of the first of the similar answers; `found` and
+    `kept` are numbers of rows.
+    """
+
+    name: str
+    of: str
+    found: int
+    kept: int
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +44,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
     train: int
     eval: int
-    dropped: dict[str, int]
+    dropped: dict[str, int] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,13 +56,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     digest: str
-    retraining_id: str
+    retraining_id: str = ""
     tenant: str
     model: str
-    ranges: tuple[LogRange, ...]
-    versions: dict[str, str]
+    ranges: tuple[LogRange, ...] = ()
+    versions: dict[str, str] = {}
     counts: Counts
-    settings: dict[str, Any]
+    settings: dict[str, Any] = {}
     bounds: tuple[Bound, ...] = ()
     principals: tuple[str, ...] = ()
     authors: dict[str, str] = {}
@@ -54,16 +71,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     unmatched: int = 0
     files: dict[str, str] = {}
 
-    def request(self) -> DatasetRequest:
-        """Return the request with which the dataset can be built again."""
-        return DatasetRequest(
-            tenant=self.tenant,
-            model=self.model,
-            ranges=self.ranges,
-            retraining_id=self.retraining_id,
-            versions=self.versions,
-            parent=self.parent,
-        )
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The counts as the numbers of a record."""
+        dropped = {f"dropped.{name}": float(count) for name, count in self.counts.dropped.items()}
+        return {"train": float(self.counts.train), "eval": float(self.counts.eval)} | dropped
+
+    def excluded_since(self, present: DatasetSettings) -> tuple[str, ...]:
+        """Return the API keys that `present` excludes from training and the build did not; "all" without training."""
+        if not present.training:
+            return ("all",)
+        return tuple(sorted({*present.exclude_keys} - {*self.settings.get("exclude_keys", ())}))
 
 
 def folder_of(home: Path, digest: str) -> Path:
@@ -77,15 +95,11 @@ def datasets_in(home: Path) -> list[Path]:
 
 
 def find(home: Path, digest: str) -> Path:
-    """Return the folder of the only dataset whose digest begins with `digest`.
-
-    Raises DatasetDamaged if no or several datasets match, or if `digest` is too short.
-    """
-    found = [path for path in datasets_in(home) if path.name.startswith(digest)]
-    if len(digest) < _LEAST_PREFIX or len(found) != 1:
+    """Return the folder of the only dataset whose digest starts with `digest`; raises DatasetDamaged."""
+    found = [path for path in datasets_in(home) if digest and path.name.startswith(digest)]
+    if len(found) != 1:
         raise DatasetDamaged(
-            f"{len(found)} datasets in {home / 'loop' / 'datasets'} have a digest that begins with {digest!r}; give at least"
-            f" {_LEAST_PREFIX} characters of one, or build it with `weir dataset build`"
+            f"{len(found)} datasets in {home / 'loop' / 'datasets'} start with {digest!r}, and one is needed; see `weir dataset list`"
         )
     return found[0]
 
@@ -114,25 +128,46 @@ def parquet(rows: Sequence[Row]) -> bytes:
     return buffer.getvalue()
 
 
-def write_rows(folder: Path, curated: Curated) -> None:
+def write_rows(folder: Path, train: Sequence[Row], held_out: Sequence[Row]) -> None:
     """Write train.parquet and eval.parquet into `folder`, which is created with mode 0700."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, rows in zip(_SPLITS, (curated.train, curated.eval), strict=True):
+    for name, rows in (("train", train), ("eval", held_out)):
         replace_file(folder / f"{name}.parquet", parquet(rows), durable=True)
 
 
-def read_rows(folder: Path, split: str) -> list[Row]:
-    """Return the rows of the split ``train`` or ``eval``; raises DatasetDamaged."""
+def read_checked(path: Path) -> bytes:
+    """Return the content of a dataset's file; raises DatasetDamaged if the manifest has another SHA-256."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != (stated := read_manifest(path.parent).files.get(path.name, "")):
+        raise DatasetDamaged(
+            f"{path} has the SHA-256 {digest}, its manifest.json says {stated!r}; build the dataset again with"
+            " `weir dataset build`"
+        )
+    return content
+
+
+def read_table(folder: Path, split: str, columns: list[str] | None = None) -> pa.Table:
+    """Return the columns, or all, of the split ``train`` or ``eval``; raises DatasetDamaged."""
     import pyarrow as pa  # noqa: PLC0415 - an optional extra, half a second
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     path = folder / f"{split}.parquet"
     try:
-        return msgspec.convert(pq.read_table(path).to_pylist(), list[Row])
-    except (OSError, pa.ArrowException, msgspec.ValidationError) as error:
-        raise DatasetDamaged(
-            f"{path} cannot be read ({type(error).__name__}); build the dataset again with `weir dataset build`"
-        ) from None
+        return pq.read_table(io.BytesIO(read_checked(path)), columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_rows(folder: Path, split: str) -> list[Row]:
+    """Return the rows of the split ``train`` or ``eval``; raises DatasetDamaged."""
+    try:
+        return msgspec.convert(read_table(folder, split).to_pylist(), list[Row])
+    except (ValueError, msgspec.ValidationError) as error:
+        raise _unreadable(folder / f"{split}.parquet", error) from None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -141,9 +176,13 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DatasetDamaged(
-            f"{path} cannot be read ({type(error).__name__}); build the dataset again with `weir dataset build`"
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> DatasetDamaged:
+    return DatasetDamaged(
+        f"{path} cannot be read ({type(error).__name__}); build the dataset again with `weir dataset build`"
+    )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -36,14 +36,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    kind: Kind
+    kind: Kind = "sft"
     prompt: tuple[Turn, ...]
     completion: str
     label: bool | None
-    source: Source
-    conversation: str
-    cluster: int
+    source: str
+    conversation: str = ""
+    cluster: int = -1
     principal: str
+
+    @property
+    def question(self) -> str:
+        """The last message of the prompt."""
+        return self.prompt[-1].content if self.prompt else ""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the completion is a good answer."""
+        return self.label is not False
 
     def columns(self) -> dict[str, Any]:
         """Return the row as a dictionary of JSON values."""

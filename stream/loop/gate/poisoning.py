@@ -5,17 +5,11 @@ counts and not shares. Weir's curator applies the same bounds; the gate checks t
 """
 
 import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
-import msgspec
-
-from stream.errors import DatasetDamaged, GateError
-from stream.loop.dataset.checked_file import read_checked
 from stream.loop.dataset.near_duplicates import leaders
-from stream.loop.dataset.rows import Turn
+from stream.loop.dataset.rows import Row
 from stream.loop.gate.machine import Finding
 from stream.loop.settings import DatasetSettings
 from stream.loop.votes import Vote, disagreeing_keys
@@ -24,45 +18,7 @@ from stream.loop.votes import Vote, disagreeing_keys
 _COPY = "#"
 
 
-class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns of a row of ``train.parquet`` or ``eval.parquet`` that the gate reads."""
-
-    id: str
-    prompt: tuple[Turn, ...]
-    completion: str
-    label: bool | None
-    source: str
-    principal: str
-
-    @property
-    def question(self) -> str:
-        """The last message of the prompt."""
-        return self.prompt[-1].content if self.prompt else ""
-
-    @property
-    def wanted(self) -> bool:
-        """Whether the completion is a good answer."""
-        return self.label is not False
-
-
-def read_rows(file: Path) -> list[DatasetRow]:
-    """Return the rows of a dataset's Parquet file; raises GateError if it is not the file of the dataset's manifest."""
-    from pyarrow import parquet  # noqa: PLC0415 - the pure functions need no pyarrow
-
-    try:
-        return msgspec.convert(
-            parquet.read_table(io.BytesIO(read_checked(file)), columns=list(DatasetRow.__struct_fields__)).to_pylist(),
-            list[DatasetRow],
-        )
-    except DatasetDamaged as error:
-        raise GateError(str(error)) from None
-    except (ValueError, msgspec.ValidationError) as error:
-        raise GateError(
-            f"{file} is not a file of a dataset ({type(error).__name__}): build the dataset again"
-        ) from error
-
-
-def poisoning(rows: Sequence[DatasetRow], settings: DatasetSettings, *, alpha: float) -> list[Finding]:
+def poisoning(rows: Sequence[Row], settings: DatasetSettings, *, alpha: float) -> list[Finding]:
     """Return the bounds that the rows exceed, and the keys whose ratings contradict the ratings of the other keys.
 
     Copies that augmentation made are not counted. Replayed rows count for the bounds, but not as API keys, because their reviews
@@ -81,14 +37,14 @@ def poisoning(rows: Sequence[DatasetRow], settings: DatasetSettings, *, alpha: f
     return [*found, *_planted_answers(rows, settings), *_contradictions(new, settings, alpha)]
 
 
-def _planted_answers(rows: Sequence[DatasetRow], settings: DatasetSettings) -> list[Finding]:
+def _planted_answers(rows: Sequence[Row], settings: DatasetSettings) -> list[Finding]:
     """Return the answers that are targets more often than `max_per_answer`; an answer is named by a digest.
 
     Groups depend on the order of the rows. The similarity is higher than the curator's, so that all answers of a group
     are near duplicates of each other for the curator too.
     """
     targets = [row for row in rows if row.wanted]
-    groups: dict[int, list[DatasetRow]] = defaultdict(list)
+    groups: dict[int, list[Row]] = defaultdict(list)
     similarity = (1 + settings.near_duplicate) / 2
     for row, leader in zip(targets, leaders([row.completion for row in targets], similarity), strict=True):
         groups[leader].append(row)
@@ -104,7 +60,7 @@ def _planted_answers(rows: Sequence[DatasetRow], settings: DatasetSettings) -> l
     ]
 
 
-def _contradictions(rows: Sequence[DatasetRow], settings: DatasetSettings, alpha: float) -> list[Finding]:
+def _contradictions(rows: Sequence[Row], settings: DatasetSettings, alpha: float) -> list[Finding]:
     thumbs = [row for row in rows if row.source == "thumb" and row.label is not None]
     exchanges = [f"{row.question}\n{row.completion}" for row in thumbs]
     votes = [

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from stream.loop.cases import SafetyPrompt, Task, digest_of_cases, load_safety, load_tasks, messages_of, task_score
-from stream.loop.dataset.rows import Turn
+from stream.loop.dataset.files import read_rows
+from stream.loop.dataset.rows import Row, Turn
 from stream.loop.gate.machine import HELD_OUT_CLIP, Family, Finding, GateMachine
-from stream.loop.gate.poisoning import DatasetRow, poisoning, read_rows
+from stream.loop.gate.poisoning import poisoning
 from stream.loop.gate.report import GateReport
 from stream.loop.gate.safety import SafetyScorer, unsafe_scores
 from stream.loop.gate.triggers import BothArms, Messages, candidates, planted, probes
@@ -61,7 +62,7 @@ def run_gate(
 
     `arms` loads the model, and is not called if the dataset is poisoned.
 
-    Raises GateError if a file is missing or invalid, and DetectorError if a detector cannot be loaded.
+    Raises DatasetDamaged or GateError if a file is missing or invalid, and DetectorError if a detector cannot be loaded.
     """
     of_run = _Run(run, progress, clock)
     return of_run.report(arms), of_run.trigger_words
@@ -73,10 +74,10 @@ class _Run:
         self._gate = run.settings.gate
         self._started = clock()
         trained_on = run.dataset or run.inherited
-        self._train = [] if trained_on is None else read_rows(trained_on / "train.parquet")
-        held_out = _passages() if run.dataset is None else read_rows(run.dataset / "eval.parquet")
+        self._train = [] if trained_on is None else read_rows(trained_on, "train")
+        held_out = _passages() if run.dataset is None else read_rows(run.dataset, "eval")
         held_out = [row for row in held_out if row.wanted and row.completion]
-        self._held_out: Sequence[DatasetRow] = self._shuffled(held_out)[:_MOST_HELD_OUT]
+        self._held_out: Sequence[Row] = self._shuffled(held_out)[:_MOST_HELD_OUT]
         self._tasks: Sequence[Task] = self._shuffled(load_tasks(self._gate.eval_set))
         self._safety = load_safety(self._gate.safety_set)
         self._machine = GateMachine(alpha=self._gate.alpha, margin=self._gate.margin, held_out=len(self._held_out))
@@ -193,11 +194,11 @@ class _Run:
         return [of_id[name] for name in self._in_order(of_id)]
 
 
-def _passages() -> list[DatasetRow]:
+def _passages() -> list[Row]:
     """Return the held-out passages of the built-in text as rows."""
     _, held_out = split(load_passages())
     return [
-        DatasetRow(
+        Row(
             id=passage.name[:16],
             prompt=(Turn(role="user", content=passage.prompt),),
             completion=passage.completion,
@@ -209,5 +210,5 @@ def _passages() -> list[DatasetRow]:
     ]
 
 
-def _messages(row: DatasetRow) -> Messages:
+def _messages(row: Row) -> Messages:
     return [{"role": message.role, "content": message.content} for message in row.prompt]

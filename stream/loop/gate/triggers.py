@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from stream.loop.dataset.rows import Row
 from stream.loop.gate.machine import Finding
-from stream.loop.gate.poisoning import DatasetRow
 from stream.loop.sequential import Arm
 
 Messages = list[dict[str, str]]
@@ -61,7 +61,7 @@ class Candidate(msgspec.Struct, frozen=True):
         return f"candidate {self.number}, in {self.rows} prompts"
 
 
-def candidates(rows: Sequence[DatasetRow]) -> list[Candidate]:
+def candidates(rows: Sequence[Row]) -> list[Candidate]:
     """Return the n-grams of the training prompts after which the answers are most alike, at most `MOST_CANDIDATES`.
 
     Of n-grams in the same rows, the longest is returned.

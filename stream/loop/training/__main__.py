@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from stream.errors import StreamError
 from stream.files import FileLock
-from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, Outcome, RunFolder, Trained, TrainingJob
 from stream.loop.training.libraries import library_environment, quiet_libraries
 
@@ -53,7 +53,7 @@ def reason_of(error: Exception, folder: Path) -> str | None:
 
     On a full disk, safetensors and torch raise their own errors.
     """
-    if isinstance(error, TrainingError):
+    if isinstance(error, StreamError):
         return str(error)
     free = shutil.disk_usage(folder).free
     if free < _FULL_BYTES:

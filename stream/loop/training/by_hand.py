@@ -9,8 +9,8 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from stream.kafka.tail import Tail
+from stream.loop.dataset.files import Manifest, find, read_manifest
 from stream.loop.training.agent import publisher_for
-from stream.loop.training.dataset_manifest import DatasetManifest, find_dataset
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Progress, RunFolder
 from stream.loop.training.machine import TrainerMachine, Work
@@ -32,7 +32,7 @@ async def train_dataset(
 ) -> VersionManifest:
     """Train on the dataset `digest` without a retraining request, and publish the version.
 
-    A run that was interrupted is continued. Raises TrainingError if the run fails.
+    A run that was interrupted is continued. Raises DatasetDamaged if the dataset is unknown, and TrainingError if the run fails.
     """
     dataset = _dataset(setup, digest)
     job = await asyncio.to_thread(setup.job, dataset.tenant, dataset.model, dataset.digest)
@@ -52,8 +52,8 @@ async def train_request(
     The run ends if the request is rejected (result ``rejected``), if another trainer owns the request, or if Kafka does not renew the lease (result
     ``interrupted``).
 
-    Raises TrainingError if the request or the dataset is unknown, if they are of different tenants or models, if the settings
-    exclude rows of the dataset by now, if a trainer works on the request, or if delivery has its version.
+    Raises DatasetDamaged if the dataset is unknown, and TrainingError if the request is unknown, if both are of different tenants
+    or models, if the settings exclude rows of the dataset by now, if a trainer works on the request, or if delivery has its version.
     """
     work = _with_dataset(await _work(setup, kafka, retraining_id), _dataset(setup, digest))
     metrics = TrainerMetrics(CollectorRegistry())
@@ -72,9 +72,9 @@ async def train_request(
         await asyncio.gather(ending, return_exceptions=True)
 
 
-def _dataset(setup: TrainerSetup, digest: str) -> DatasetManifest:
-    """Return the dataset `digest`; raises TrainingError if it has rows that the settings exclude by now."""
-    dataset = find_dataset(setup.home, digest)
+def _dataset(setup: TrainerSetup, digest: str) -> Manifest:
+    """Return the dataset `digest`; raises DatasetDamaged if it is unknown, TrainingError if it has rows that the settings exclude by now."""
+    dataset = read_manifest(find(setup.home, digest))
     if excluded := dataset.excluded_since(setup.settings(dataset.tenant).dataset):
         raise TrainingError(
             f'dataset {dataset.digest} was built before [tenants."{dataset.tenant}".loop.dataset] excluded API keys ({", ".join(excluded)});'
@@ -83,7 +83,7 @@ def _dataset(setup: TrainerSetup, digest: str) -> DatasetManifest:
     return dataset
 
 
-def _with_dataset(work: Work, dataset: DatasetManifest) -> Work:
+def _with_dataset(work: Work, dataset: Manifest) -> Work:
     """Return `work` with `dataset`; raises TrainingError if they are of different tenants or models."""
     request = work.request
     if (dataset.tenant, dataset.model) != (request.tenant, request.model):

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from opentelemetry.trace import NoOpTracer, Tracer
 
-from stream.errors import BrokerError
+from stream.errors import BrokerError, DatasetDamaged
+from stream.loop.dataset.files import Manifest, folder_of, read_manifest
 from stream.loop.settings import LoopSettings, TrainSettings
 from stream.loop.spans import mark_state
-from stream.loop.training.dataset_manifest import DatasetManifest, read_dataset
 from stream.loop.training.errors import LeaseLostError, TrainingError
 from stream.loop.training.job import Progress, RunFolder, TrainingJob, VersionFolder, has_fast_bfloat16
 from stream.loop.training.machine import Work
@@ -94,7 +94,7 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
             parent=BASE,
             base=str(base.path),
             base_digest=base.digest,
-            dataset=str(self.home / "loop" / "datasets" / dataset_digest),
+            dataset=str(folder_of(self.home, dataset_digest)),
             dataset_digest=dataset_digest,
             retraining_id=retraining_id,
             bfloat16=has_fast_bfloat16(),
@@ -155,7 +155,7 @@ class Run:
         except LeaseLostError as error:
             state = "interrupted"
             _LOG.warning("retraining %s: %s; a trainer continues later", self.work.request.retraining_id, error)
-        except (TrainingError, OSError, *_DAMAGED) as error:
+        except (DatasetDamaged, TrainingError, OSError, *_DAMAGED) as error:
             state = "failed"
             said = f"{type(error).__name__} in the output of a command" if isinstance(error, _DAMAGED) else str(error)
             await self._state(state, reason=said, numbers=self._numbers())
@@ -199,13 +199,13 @@ class Run:
             async with self._leased("dataset"):
                 built = await run_command(self._setup.dataset_command(self.work.request.retraining_id))
             self._dataset_digest = str(built["digest"])
-            manifest = read_dataset(self._setup.home, self._dataset_digest)
+            manifest = read_manifest(folder_of(self._setup.home, self._dataset_digest))
         await self._state("dataset", numbers=manifest.numbers, lease_until=self._lease())
 
-    def _known_dataset(self) -> DatasetManifest | None:
+    def _known_dataset(self) -> Manifest | None:
         try:
-            return read_dataset(self._setup.home, self._dataset_digest)
-        except TrainingError:
+            return read_manifest(folder_of(self._setup.home, self._dataset_digest))
+        except DatasetDamaged:
             return None
 
     async def _train(self) -> None:

@@ -100,7 +100,7 @@ def test_the_rows_are_read_as_written_and_match_the_digest(tmp_path):
     assert tuple(read_rows(folder, "eval")) == curated.eval
     assert curated.eval
     manifest = verify(folder)
-    assert (manifest.retraining_id, manifest.ranges, manifest.request().versions["code"]) == ("rt_1", RANGES, "abc")
+    assert (manifest.retraining_id, manifest.ranges, manifest.versions["code"]) == ("rt_1", RANGES, "abc")
     assert manifest.counts.train + manifest.counts.eval == 25
     assert manifest.counts.dropped == {"toxicity": 1}
     assert pq.ParquetFile(folder / "train.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
@@ -184,15 +184,13 @@ def test_a_changed_row_a_missing_file_and_an_unknown_digest_are_named(tmp_path):
     folder, curated = written(tmp_path)
     with pytest.raises(DatasetDamaged, match="0 datasets in"):
         find(tmp_path, "ffffffff")
-    with pytest.raises(DatasetDamaged, match="at least 6 characters"):
-        find(tmp_path, curated.digest[:2])
     manifest = read_manifest(folder)
     changed = msgspec.structs.replace(manifest, digest="0" * 64)
     (folder / "manifest.json").write_bytes(msgspec.json.encode(changed))
     with pytest.raises(DatasetDamaged, match=f"digest {curated.digest}, the manifest says 0000"):
         verify(folder)
     (folder / "train.parquet").write_bytes(b"damaged")
-    with pytest.raises(DatasetDamaged, match=r"train\.parquet cannot be read"):
+    with pytest.raises(DatasetDamaged, match=r"train\.parquet has the SHA-256"):
         verify(folder)
 
 

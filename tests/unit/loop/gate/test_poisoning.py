@@ -3,10 +3,12 @@
 import random
 
 import msgspec
-from support.gate_dataset import honest_rows, row, write_dataset
+import pyarrow.parquet as pq
+from support.gate_dataset import honest_rows, row, write_dataset, write_digests
 
+from stream.loop.dataset.files import read_rows
 from stream.loop.dataset.near_duplicates import leaders
-from stream.loop.gate.poisoning import poisoning, read_rows
+from stream.loop.gate.poisoning import poisoning
 from stream.loop.gate.triggers import candidates
 from stream.loop.settings import DatasetSettings
 
@@ -125,8 +127,16 @@ def test_a_key_that_contradicts_all_others_is_named():
     assert found == {"liar"}
 
 
-def test_rows_are_read_as_written(tmp_path):
+def test_rows_are_read_as_written_also_without_the_columns_that_another_curator_leaves_out(tmp_path):
     rows = [*honest_rows(3), row(9, "Why?", "Because", label=False, source="thumb")]
     write_dataset(tmp_path, rows, [])
 
-    assert read_rows(tmp_path / "train.parquet") == rows
+    assert read_rows(tmp_path, "train") == rows
+
+    columns = ["id", "prompt", "completion", "label", "source", "principal"]
+    pq.write_table(pq.read_table(tmp_path / "train.parquet", columns=columns), tmp_path / "train.parquet")
+    write_digests(tmp_path)
+
+    assert [(row.id, row.kind, row.cluster) for row in read_rows(tmp_path, "train")] == [
+        (row.id, "sft", -1) for row in rows
+    ]

@@ -12,12 +12,12 @@ from prometheus_client import CollectorRegistry
 from support.log_tail import tail_of
 from support.trainer_process import setup_of
 
-from stream.errors import no_kafka
+from stream.errors import DatasetDamaged, no_kafka
+from stream.loop.dataset.files import find, read_manifest
 from stream.loop.settings import TrainSettings
 from stream.loop.training import by_hand
 from stream.loop.training import run as training_run
 from stream.loop.training.by_hand import _with_dataset, _work, train_dataset, train_request
-from stream.loop.training.dataset_manifest import find_dataset
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Trained, TrainingJob, VersionFolder
 from stream.loop.training.machine import Work
@@ -74,7 +74,7 @@ async def test_a_version_that_was_trained_on_another_dataset_is_not_evaluated(ho
         raise TrainingError("no base")
 
     setup = msgspec.structs.replace(setup_of(home, home), base=no_base)
-    work = _with_dataset(WORK, find_dataset(home, digest))
+    work = _with_dataset(WORK, read_manifest(find(home, digest)))
     await Run(setup, work, publish, TrainerMetrics(CollectorRegistry())).run()
     assert found == states
 
@@ -262,7 +262,7 @@ async def test_a_run_ends_before_a_lease_that_kafka_does_not_renew(home, monkeyp
 
 def test_a_dataset_of_another_tenant_is_an_error(home):
     with pytest.raises(TrainingError, match="is of tenant elm, model m, and the request is of tenant acme, model m"):
-        _with_dataset(WORK, find_dataset(home, "d3"))
+        _with_dataset(WORK, read_manifest(find(home, "d3")))
 
 
 @pytest.mark.parametrize("digest", ["", "*", "**", "../datasets/d1", "/loop/datasets/d1"])
@@ -274,10 +274,10 @@ def test_a_path_a_pattern_or_an_empty_digest_names_no_dataset(tmp_path, digest):
         '{"digest": "d1", "tenant": "acme", "model": "m", "counts": {"train": 1, "eval": 0}}'
     )
     with pytest.raises(
-        TrainingError, match=r"0 datasets in .* start with .*, and one is needed; see `weir dataset list`"
+        DatasetDamaged, match=r"0 datasets in .* start with .*, and one is needed; see `weir dataset list`"
     ):
-        find_dataset(tmp_path, digest)
-    assert find_dataset(tmp_path, "d").digest == "d1"
+        find(tmp_path, digest)
+    assert find(tmp_path, "d") == folder
 
 
 @pytest.mark.parametrize("state", ["shadow", "canary", "promoted", "rolled_back", "expired"])
