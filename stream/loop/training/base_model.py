@@ -9,24 +9,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from stream.gguf_files import read_once
 from stream.loop.training.errors import TrainingError
+from stream.loop.training.gguf_metadata import gguf_of
 
 #: The end of a turn in ChatML; some tokenizers of GGUF files declare its beginning as their end token.
 _END_OF_TURN = "<|im_end|>"
-
-
-def gguf_of(base: Path) -> Path | None:
-    """Return the GGUF file of a base model, or None for a folder in Hugging Face's format.
-
-    Raises TrainingError if the folder has neither config.json nor exactly one GGUF file.
-    """
-    if base.is_file():
-        return base
-    if (base / "config.json").is_file():
-        return None
-    found = [path for path in base.glob("*.gguf") if not path.name.startswith("mmproj")]
-    if len(found) != 1:
-        raise TrainingError(f"{base} has no config.json and {len(found)} GGUF files; one is needed")
-    return found[0]
 
 
 def load_base(base: Path) -> tuple[Any, Any]:

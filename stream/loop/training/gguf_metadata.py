@@ -1,4 +1,4 @@
-"""Open a GGUF file, and read its metadata, with errors that state the remedy."""
+"""Find and open a GGUF file, and read its metadata, with errors that state the remedy."""
 
 import struct
 from pathlib import Path
@@ -12,6 +12,21 @@ from stream.loop.training.errors import TrainingError
 LLAMA = "llama"
 #: Errors that `gguf` raises for a file that is cut off or is not a GGUF file.
 _DAMAGED = (ValueError, KeyError, IndexError, OverflowError, UnicodeDecodeError, struct.error)
+
+
+def gguf_of(base: Path) -> Path | None:
+    """Return the GGUF file of a base model, or None for a folder in Hugging Face's format.
+
+    Raises TrainingError if the folder has neither config.json nor exactly one GGUF file.
+    """
+    if base.is_file():
+        return base
+    if (base / "config.json").is_file():
+        return None
+    found = [path for path in base.glob("*.gguf") if not path.name.startswith("mmproj")]
+    if len(found) != 1:
+        raise TrainingError(f"{base} has no config.json and {len(found)} GGUF files; one is needed")
+    return found[0]
 
 
 def open_gguf(file: Path) -> GGUFReader:

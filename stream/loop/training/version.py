@@ -10,9 +10,8 @@ from pathlib import Path
 import msgspec
 
 from stream.files import FileLock, file_digest, replace_folder
-from stream.loop.training.base_model import gguf_of
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.gguf_metadata import LLAMA, architecture, open_gguf
+from stream.loop.training.gguf_metadata import LLAMA, architecture, gguf_of, open_gguf
 from stream.loop.training.job import TrainingJob, VersionFolder, version_of
 from stream.loop.training.manifest import VersionManifest
 from stream.loop.training.merge import write_merged
