@@ -16,7 +16,7 @@ from faust.types import TP
 from yarl import URL
 
 from stream.kafka.publisher import Publisher
-from stream.runtime.table import AckedTable, Order
+from stream.runtime.table import AckedTable, Order, TableManager
 from stream.runtime.transport import Consumer, Transport
 from stream.settings import KafkaSettings
 from stream.telemetry import STALLED
@@ -195,6 +195,7 @@ _FAUST_SETTINGS: dict[str, Any] = {
     "value_serializer": "raw",
     "store": "memory://",
     "Table": AckedTable,
+    "TableManager": TableManager,
     "web_enabled": False,
     "autodiscover": False,
     "worker_redirect_stdouts": False,

@@ -16,14 +16,29 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import faust
+from faust.tables import manager
 from faust.types import TP
 
 from stream.errors import StateUnreadable, TopicMismatch
 
 _log = logging.getLogger(__name__)
+_PAUSE_SECONDS = 0.01
 _StateT = TypeVar("_StateT")
 #: Return the offset up to which the state in (key, value) has read the log; raises StateUnreadable.
 Order = Callable[[bytes, bytes], float]
+
+
+class TableManager(manager.TableManager):
+    """Starts the tables when the topics of all agents are known."""
+
+    async def on_start(self) -> None:
+        """Wait for the topics of the agents, to which Faust subscribes after this; it subscribes to a later topic 45 s later."""
+        wanted = {name for agent in self.app.agents.values() for name in agent.channel.topics}
+        while not self.should_stop and wanted - {name for channel in self.app.topics for name in channel.topics}:
+            await self.sleep(_PAUSE_SECONDS)
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
 
 
 class AckedTable(faust.Table[bytes, bytes]):

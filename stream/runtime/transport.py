@@ -25,13 +25,19 @@ from stream.wire.topics import CHANGELOG_CONFIG, copies
 
 #: Number of looks at the end of a partition, and the seconds between them: a new partition leader may report fewer records for a moment.
 _END_LOOKS, _END_SECONDS = 3, 1.0
+#: Longest time of a fetch at the broker, which answers the other requests of the connection afterwards: aiokafka's default; Faust's is 1,500.
+_FETCH_MS = 500
+#: Longest time of a fetch in a recovery, whose end waits for it, and the pause before the next look for partitions to fetch from.
+_RECOVERY_SECONDS = 0.1
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around aiokafka's consumer."""
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
-        return paced(super()._create_consumer(loop))
+        consumer = super()._create_consumer(loop)
+        vars(consumer)["_fetch_max_wait_ms"] = _FETCH_MS
+        return paced(consumer)
 
     @property
     def member_id(self) -> str:
@@ -88,7 +94,16 @@ class Consumer(driver.Consumer):
         """
         async with self._position:
             wanted = set(active_partitions or ())
-            return await super()._getmany(wanted, timeout) if wanted else {}
+            limit = timeout if self.app.tables.actives_ready else _RECOVERY_SECONDS
+            return await super()._getmany(wanted, limit) if wanted else {}
+
+    async def _wait_next_records(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Return records; without partitions to fetch from, pause for 0.1 s, not for Faust's second: they are soon resumed."""
+        if self.flow_active and not self._get_active_partitions():
+            await self.sleep(_RECOVERY_SECONDS)
+            return None, None
+        found: tuple[Any, Any] = await super()._wait_next_records(*args, **kwargs)
+        return found
 
     async def perform_seek(self) -> None:
         """Seek every partition to its committed offset while no fetch is in progress."""

@@ -27,6 +27,7 @@ DEFINITIONS = [(file, name) for file, names in LISTS["mlflow"].items() for name 
 SUBCLASSES = (
     app.BaseApp,
     table.AckedTable,
+    table.TableManager,
     transport.Consumer,
     transport.ConsumerThread,
     transport.Producer,

@@ -4,6 +4,7 @@ state.
 
 import asyncio
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
 from faust.types import TP
@@ -118,3 +119,27 @@ def test_the_order_of_a_state_is_the_position_that_it_has_read_in_the_log():
 def test_the_order_of_an_unreadable_state_is_an_error(order):
     with pytest.raises(StateUnreadable):
         order(KEY, b"\xc1")
+
+
+async def test_the_tables_start_when_the_topics_of_all_agents_are_known(table):
+    """Faust subscribes when the tables have started, and to a topic that becomes known later after 45 s."""
+    app, known = table.app, asyncio.Event()
+    app.agents["agent"] = SimpleNamespace(channel=SimpleNamespace(topics=["signals", "findings"]))
+    app.topics.add(app.topic("signals"))
+    started = []
+    tables = app.tables
+    tables._update_channels = AsyncMock(side_effect=lambda: started.append("tables"))
+    tables._recovery = SimpleNamespace(start=AsyncMock(side_effect=lambda: started.append("recovery")))
+
+    async def pause(_seconds):
+        assert not started
+        known.set()
+        await asyncio.sleep(0)
+
+    tables.sleep = pause
+    starting = asyncio.create_task(tables.on_start())
+    await known.wait()
+    app.topics.add(app.topic("findings"))
+    await starting
+    assert started == ["tables", "recovery"]
+    await tables.on_start()  # all topics are known: there is no pause, in which `pause` would fail

@@ -20,12 +20,14 @@ class Thread:
 
     def __init__(self) -> None:
         self.log: list = []
+        self.limits: list = []
         self.begun, self.let_go = asyncio.Event(), asyncio.Event()
         self.committed: dict = {}
         self.ends = iter([{}])
 
     async def getmany(self, active_partitions, timeout):  # noqa: ASYNC109 - Faust's signature
         self.begun.set()
+        self.limits.append(timeout)
         await self.let_go.wait()
         self.log.append(("fetched", set(active_partitions)))
         return {}
@@ -68,6 +70,18 @@ async def test_seeks_wait_for_the_fetch_in_progress(consumer):
     consumer._thread.let_go.set()
     await asyncio.gather(fetch, *seeks)
     assert consumer._thread.log == [("fetched", {CHANGELOG}), ("sought",), ("sought", {CHANGELOG: 7})]
+
+
+async def test_a_recovery_waits_for_no_long_fetch_and_for_no_long_pause(consumer):
+    consumer._thread.let_go.set()
+    await consumer._getmany({CHANGELOG}, 1.0)
+    consumer.app.tables.on_actives_ready()
+    await consumer._getmany({SOURCE}, 1.0)
+    assert consumer._thread.limits == [0.1, 1.0]
+    consumer.sleep = AsyncMock()
+    consumer._set_active_tps(set())  # the changelogs are read, and the other partitions not resumed yet
+    assert await consumer._wait_next_records(1.0) == (None, None)
+    consumer.sleep.assert_awaited_once_with(0.1)
 
 
 @pytest.mark.parametrize("committed", [None, 0])
