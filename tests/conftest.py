@@ -25,7 +25,9 @@ _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on 
 _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"
 
 _WHOLE = ("tests/e2e/", "tests/chaos/")
-_ALONE = ("tests/unit/", "tests/contract/", "tests/property/")
+#: It takes three minutes and uses ten seconds of processor time.
+_WAITS = "tests/integration/local/test_supervision.py"
+_ALONE = ("tests/unit/", "tests/contract/", "tests/property/", _WAITS)
 _FILLER = "gw2"
 #: It takes seven minutes. It starts first, so that no process is still busy with it when the others have nothing left to do.
 _LONGEST = "tests/integration/training/test_ray_cluster.py"
@@ -64,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 class _ByFile(LoadScopeScheduling):
     """With several processes (`-n`), the tests of a file share one, and so do all that run a whole Weir: one at a time.
 
-    The process `_FILLER` has a low priority. It runs only tests that start nothing, from the end of the queue, while the others wait.
+    The process `_FILLER` has a low priority. It runs only tests that start nothing or mostly wait, from the end of the queue, while the others wait.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -84,7 +86,7 @@ class _ByFile(LoadScopeScheduling):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    items.sort(key=lambda item: (not item.nodeid.startswith(_LONGEST), item.nodeid.startswith(_WAITS)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
