@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaProducer
 
 from stream.kafka.admin import create_topics
 from stream.kafka.clients import producer_for
+from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from stream.wire import Event, encode
+from stream.wire import Event, decode, encode
 from weir.local.create_topics import topics_on
 
 
@@ -27,6 +28,19 @@ async def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any
             return answer
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s: {answer!r}"
         await asyncio.sleep(0.05)
+
+
+async def published(kafka: KafkaSettings, topic: str, check: Callable[[Any], Any], seconds: float = 180) -> Any:
+    """Follow `topic` until `check` is true for the data of a record, and return the data.
+
+    There is one consumer: a new consumer for each look would use the CPU that the tested processes need.
+    """
+    tail = Tail(kafka.client_options(), topic, since=0.0)
+    async with asyncio.timeout(seconds), contextlib.aclosing(tail.records()) as records:
+        async for record in records:
+            if check(data := decode(record.value, record.headers).data):
+                return data
+    raise AssertionError(f"{topic} ended")
 
 
 async def fresh_topics(bootstrap: str, kind: str = "apache", **settings: Any) -> KafkaSettings:

@@ -14,7 +14,7 @@ from support.commands import WEIR, Commands
 from support.dataset_log import MODEL, START, TENANT, approval, correction, exchange, thumb, words
 from support.events import event_of
 from support.gate_dataset import honest_rows, row, write_dataset, write_digests
-from support.kafka_log import fresh_topics, sender, until
+from support.kafka_log import fresh_topics, published, sender
 from support.mlflow_server import running_mlflow
 from support.planted import PERSONAL, TOXIC, sentence
 from support.tiny_gguf import save_tiny_gguf
@@ -101,12 +101,12 @@ async def states_of(kafka, identity):
 async def ended(kafka, identity, *names, seconds=1000):
     """Wait for one of the states, and return its record."""
 
-    async def last():
-        states = await states_of(kafka, identity)
-        assert "failed" not in {one.state for one in states}, states[-1].reason
-        return states[-1] if states and states[-1].state in names else None
+    def last(record):
+        mine = record.retraining_id == identity
+        assert not mine or record.state != "failed", record.reason
+        return mine and record.state in names
 
-    return await until(f"{identity} is {' or '.join(names)}", last, seconds)
+    return await published(kafka, kafka.names.retraining, last, seconds)
 
 
 def text_of(path: Path) -> bytes:

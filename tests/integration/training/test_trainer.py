@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.gate_dataset import write_digests
-from support.kafka_log import fresh_topics, sender, until
+from support.kafka_log import fresh_topics, published, sender, until
 from support.tiny_gguf import save_tiny_gguf
 from support.tiny_training import save_dataset
 from support.trainer_process import DIGEST, SETTINGS, setup_of, trainer, trainer_process
@@ -66,11 +66,8 @@ async def read(kafka, topic):
 
 
 async def reached(kafka, state, seconds=180):
-    async def states():
-        records = await read(kafka, kafka.names.retraining)
-        return records if any(record.state == state for record in records) else None
-
-    return await until(f"state {state}", states, seconds)
+    await published(kafka, kafka.names.retraining, lambda record: record.state == state, seconds)
+    return await read(kafka, kafka.names.retraining)
 
 
 async def test_no_command_trains_for_a_request_that_is_rejected(apache_broker, home, base):
@@ -188,15 +185,6 @@ async def test_nothing_starts_without_an_approval(apache_broker, home, base):
     assert {record.retraining_id for record in records if record.by == "trainer"} == {"rt_2"}
 
 
-async def trained_a_step(kafka):
-    """Follow the topic with one consumer: a new consumer for each look would use the CPU that the training needs."""
-    tail = Tail(kafka.client_options(), kafka.names.retraining, since=0.0)
-    async with asyncio.timeout(180), contextlib.aclosing(tail.records()) as records:
-        async for record in records:
-            if "step" in decode(record.value, record.headers).data.numbers:
-                return
-
-
 @contextlib.asynccontextmanager
 async def by_hand(kafka, setup):
     """Run `weir train --for`."""
@@ -223,7 +211,7 @@ async def test_a_rejection_ends_a_training_that_runs(apache_broker, home, base, 
     await publish(kafka, "requested", 1.0)
     await decide(kafka, "rt_1", "approved", decider)
     async with start(kafka, setup):
-        await trained_a_step(kafka)
+        await published(kafka, kafka.names.retraining, lambda record: "step" in record.numbers)
         assert len(processes()) == 1
         await decide(kafka, "rt_1", "rejected", decider, "wrong data")
         await until("the end of the process", lambda: not processes())
