@@ -66,8 +66,8 @@ class Operator:
 
 
 @pytest.fixture
-async def operator(broker, tmp_path):
-    return Operator(await fresh_topics(broker.bootstrap), tmp_path)
+async def operator(embedded_broker, tmp_path):
+    return Operator(await fresh_topics(embedded_broker.bootstrap), tmp_path)
 
 
 async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(operator):

@@ -115,8 +115,8 @@ async def test_the_chain_names_its_requests_and_every_edge_is_checked(broker, tm
     assert (done.returncode, "no version 'm_9'" in done.stderr) == (1, True)
 
 
-async def test_the_open_lineage_events_are_sent_to_an_endpoint(broker, tmp_path):
-    weir = Commands(tmp_path, await written(broker, tmp_path))
+async def test_the_open_lineage_events_are_sent_to_an_endpoint(embedded_broker, tmp_path):
+    weir = Commands(tmp_path, await written(embedded_broker, tmp_path))
     with receiver() as marquez:
         done = await weir.run("why", "m_1", "--openlineage-url", marquez.url)
         assert done.stdout == f"3 events sent to {marquez.url}/api/v1/lineage\n", done.stderr
@@ -125,14 +125,14 @@ async def test_the_open_lineage_events_are_sent_to_an_endpoint(broker, tmp_path)
 
 
 @pytest.mark.parametrize(("subject", "rows"), [("q1", 1), ("k0", 1), ("k_lite", 1), ("r0", 2), ("r1", 2), ("k9", None)])
-async def test_a_subject_is_a_request_or_a_key_that_sent_or_reviewed_requests(broker, tmp_path, subject, rows):
-    weir = Commands(tmp_path, await written(broker, tmp_path))
+async def test_a_subject_is_a_request_or_a_key_that_sent_or_reviewed_requests(embedded_broker, tmp_path, subject, rows):
+    weir = Commands(tmp_path, await written(embedded_broker, tmp_path))
     done = await weir.run("why", "--subject", subject, "--json")
     assert [one["rows"] for one in json.loads(done.stdout)] == ([] if rows is None else [rows]), done.stderr
 
 
-async def test_a_version_whose_dataset_is_not_on_this_machine_is_named(broker, tmp_path):
-    weir = Commands(tmp_path, await written(broker, tmp_path))
+async def test_a_version_whose_dataset_is_not_on_this_machine_is_named(embedded_broker, tmp_path):
+    weir = Commands(tmp_path, await written(embedded_broker, tmp_path))
     shutil.rmtree(datasets_in(tmp_path)[0])
     done = await weir.run("why", "--subject", "k0")
     assert (done.returncode, "not searched, because their datasets are not on this machine: m_1" in done.stderr) == (
@@ -143,8 +143,10 @@ async def test_a_version_whose_dataset_is_not_on_this_machine_is_named(broker, t
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "train.parquet"])
-async def test_the_versions_of_a_subject_are_listed_although_other_datasets_are_damaged(broker, tmp_path, file):
-    weir = Commands(tmp_path, await written(broker, tmp_path))
+async def test_the_versions_of_a_subject_are_listed_although_other_datasets_are_damaged(
+    embedded_broker, tmp_path, file
+):
+    weir = Commands(tmp_path, await written(embedded_broker, tmp_path))
     for name in ("0" * 64, "f" * 64):  # before and after the intact dataset
         broken = folder_of(tmp_path, name)
         shutil.copytree(datasets_in(tmp_path)[0], broken)

@@ -55,8 +55,8 @@ class Operator:
 
 
 @pytest.fixture
-async def operator(broker, tmp_path):
-    return Operator(await fresh_topics(broker.bootstrap), tmp_path)
+async def operator(embedded_broker, tmp_path):
+    return Operator(await fresh_topics(embedded_broker.bootstrap), tmp_path)
 
 
 async def test_silenced_alerts_are_hidden_or_marked_until_the_silence_ends(operator):

@@ -15,8 +15,8 @@ REBUILT = "is rebuilt from the log"
 
 
 @pytest.fixture
-async def lab(broker, tmp_path) -> WatchLab:
-    return await WatchLab(broker.bootstrap, tmp_path, BEFORE).create()
+async def lab(embedded_broker, tmp_path) -> WatchLab:
+    return await WatchLab(embedded_broker.bootstrap, tmp_path, BEFORE).create()
 
 
 def ticks(seconds):
