@@ -267,7 +267,8 @@ def _joined(halves: list[ReportedExchange]) -> ReportedExchange:
     if requests:
         messages = tuple(message for part in requests for message in part.messages)
         tools = next((part.tools for part in requests if part.tools), ())
-        training = all(part.training for part in requests)
+        # The opt-out is in the span, so without the span nobody knows whether the person opted out.
+        training = ordered[0].fragment in {"", SPAN} and all(part.training for part in requests)
         request = msgspec.structs.replace(requests[0], messages=messages, tools=tools, training=training)
     if responses:
         choices = tuple(choice for part in responses for choice in part.choices)

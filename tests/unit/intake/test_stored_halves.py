@@ -136,6 +136,28 @@ async def test_log_records_after_their_exchange_was_recorded_are_a_request_of_th
         assert {(request.text, end.text) for request, end in running.exchanges().values()} == texts
 
 
+OPTED_OUT = traces(span({"gen_ai.operation.name": "chat", "traceloop.association.properties.training": "false"}))
+EVENT = logs(
+    log(
+        "gen_ai.client.inference.operation.details",
+        attributes={"gen_ai.operation.name": "chat", "gen_ai.input.messages": "first"},
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [(OPTED_OUT, REST), (REST, OPTED_OUT), (OPTED_OUT, EVENT), (EVENT, OPTED_OUT), (OPTED_OUT, REST, FIRST)],
+    ids=["span first", "log records first", "span before an event", "event before its span", "late prompt"],
+)
+async def test_log_records_that_are_not_joined_with_their_span_are_not_for_training(tmp_path, order):
+    async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
+        for export in order:
+            await exported(running, export)
+            await running.pairer.record_overdue()
+        assert {request.training for request, _ in running.exchanges().values() if request.text} == {False}
+
+
 async def test_a_damaged_file_is_an_error_that_names_the_file_and_the_fix(tmp_path):
     path = tmp_path / "home" / "intake" / "halves.sqlite"
     path.parent.mkdir(parents=True)
