@@ -135,15 +135,14 @@ class ExchangePairer:
 
     def _store(self, exchange: ReportedExchange) -> bool:
         half = exchange.fragment or ("request" if exchange.request is not None else "response")
-        known = len(self._rows("SELECT 1 FROM held WHERE identity = ?", (exchange.identity,)))
-        if known >= _MAX_FRAGMENTS:
+        halves = self._halves(exchange.identity)
+        if len(halves) >= _MAX_FRAGMENTS:
             raise UnreadablePayload(
-                f"the log records of one span came in {known} exports, the limit; export larger batches"
+                f"the log records of one span came in {len(halves)} exports, the limit; export larger batches"
             )
         stored = msgspec.json.encode(exchange)
-        self._waiting.check(
-            exchange.origin.tenant, len(stored), known=known > 0, completes=known > 0 and not exchange.fragment
-        )
+        completes = _is_complete([*halves, exchange])
+        self._waiting.check(exchange.origin.tenant, len(stored), known=bool(halves), completes=completes)
         row = (exchange.identity, half, stored, self._now())
         added = self._rows("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?) RETURNING stored", row)
         self._waiting.add(added)

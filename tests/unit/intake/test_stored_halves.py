@@ -158,6 +158,34 @@ async def test_log_records_that_are_not_joined_with_their_span_are_not_for_train
         assert {request.training for request, _ in running.exchanges().values() if request.text} == {False}
 
 
+async def questions_exported(running, count):
+    for number in range(1, count):
+        await exported(running, logs(log("gen_ai.user.message", {"content": "a" * 300}, span_id=f"{number:016x}")))
+
+
+LONG = {"content": "x" * 1000}
+LONG_SPAN = traces(span({"gen_ai.operation.name": "chat", "gen_ai.request.model": "m" * 250}))
+
+
+@pytest.mark.parametrize(
+    ("stored", "last"),
+    [((EVENT,), LONG_SPAN), ((FIRST, SPAN), logs(log("gen_ai.choice", {"message": LONG})))],
+    ids=["span", "answer"],
+)
+async def test_the_last_part_of_an_exchange_is_accepted_although_the_share_of_its_tenant_is_full(
+    tmp_path, stored, last
+):
+    async with intake(tmp_path / "home", held_bytes=65_536) as running:
+        for export in stored:
+            await exported(running, export)
+        with pytest.raises(AssertionError, match="503"):
+            await questions_exported(running, 200)
+        with pytest.raises(AssertionError, match="503"):
+            await exported(running, logs(log("gen_ai.system.message", LONG)))
+        await exported(running, last)
+        assert len(running.exchanges()) == 1
+
+
 async def test_a_damaged_file_is_an_error_that_names_the_file_and_the_fix(tmp_path):
     path = tmp_path / "home" / "intake" / "halves.sqlite"
     path.parent.mkdir(parents=True)
