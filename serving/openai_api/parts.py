@@ -18,6 +18,7 @@ import msgspec
 
 from serving.decoded_json import first_text, is_nested_deeper, mapping_of, mappings_of
 from stream.wire import (
+    ADDED,
     BlobPart,
     Choice,
     Message,
@@ -72,13 +73,14 @@ def messages_from(raw: Any) -> tuple[Message, ...]:
 
 
 def added_messages(body: Body) -> tuple[Message, ...]:
-    """Return the texts beside the messages of a chat that the model reads too."""
-    return (
+    """Return the texts beside the messages of a chat that the model reads too, with the name ``ADDED``."""
+    found = (
         *_documents_from(body.get("documents")),
         *_template_texts_from(body),
         *_prediction_from(body.get("prediction")),
         *_variables_from(body.get("prompt")),
     )
+    return tuple(msgspec.structs.replace(message, name=ADDED) for message in found)
 
 
 def _documents_from(raw: Any) -> Iterator[Message]:

@@ -19,6 +19,7 @@ from stream.wire.events.findings import (
 )
 from stream.wire.events.inference import (
     ABORTED,
+    ADDED,
     SHOWN_REASON,
     BlobPart,
     Choice,
@@ -62,6 +63,7 @@ from stream.wire.trace import TraceParent
 __all__ = [
     "ABORTED",
     "ABORTED_TYPE",
+    "ADDED",
     "EVENT_TYPES",
     "MAX_COUNT",
     "MAX_INT64",

@@ -7,6 +7,7 @@ import msgspec
 
 from stream.wire import (
     ABORTED,
+    ADDED,
     CorrectionRecord,
     Event,
     Feedback,
@@ -67,12 +68,13 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         return conversation_key(self.request.tenant, self.request.conversation_id or self.id)
 
     def has_only_text(self) -> bool:
-        """Whether the messages of the request consist of text, and the answer is one text."""
+        """Whether the request consists of messages with text and nothing beside them, and the answer is one text."""
         parts = [part for message in self.request.messages for part in message.parts]
         choices = () if self.response is None else self.response.messages
         answer = [part for choice in choices for part in choice.parts]
         return (
             all(isinstance(part, TextPart) for part in parts)
+            and all(message.name != ADDED for message in self.request.messages)
             and len(choices) <= 1
             and all(isinstance(part, TextPart | ReasoningPart) for part in answer)
         )

@@ -13,6 +13,8 @@ from stream.wire.events.base import Count, EventData, Int64, Seconds, Share
 
 #: Finish reasons that spans and tables may contain: other servers could send text of an answer as a reason.
 SHOWN_REASON = re.compile(r"[A-Za-z_]{1,32}")
+#: The name of a message that is no message of the client, but a text that the client sent beside the messages.
+ADDED = "weir.added"
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -112,7 +114,10 @@ class _WithParts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Message(_WithParts, frozen=True, kw_only=True):
-    """One message of a conversation, as the model received it; `name` is the author's name if the client sent one."""
+    """One message of a conversation, as the model received it; `name` is the author's name if the client sent one.
+
+    The name ``weir.added`` marks a text that the client sent beside the messages, such as a document or an argument of the chat template.
+    """
 
     name: str = ""
 

@@ -26,7 +26,7 @@ from stream.loop.dataset.curate import curate
 from stream.loop.dataset.log import DatasetRequest
 from stream.loop.dataset.rows import Turn
 from stream.loop.settings import DatasetSettings
-from stream.wire import Choice, Message, TextPart, ToolCallPart
+from stream.wire import ADDED, Choice, Message, TextPart, ToolCallPart
 
 
 def test_the_digest_depends_on_the_events_and_not_on_their_order_or_duplicates():
@@ -173,6 +173,10 @@ REASONS = {
     "not_text": [*exchange("q", end={"messages": (TOOL,)}), approval("q")],
     "not_text, role": [
         *exchange("q", messages=(Message.of_text("ada@example.org", "hello"),)),
+        approval("q"),
+    ],
+    "not_text, beside the messages": [
+        *exchange("q", messages=(Message(role="user", parts=(TextPart(content="low"),), name=ADDED),)),
         approval("q"),
     ],
     "not_text, two answers": [*exchange("q", end={"messages": TWO}), approval("q")],
