@@ -146,3 +146,18 @@ def test_only_the_record_of_a_chat_has_digests():
         record(operation="text_completion", prompt="x").turns == record(operation="embeddings", input="x").turns == ()
     )
     assert record(messages=[user("x")], secret="").turns == (), "without a key, anyone could test guesses of the text"
+
+
+@pytest.mark.parametrize(
+    ("operation", "field", "more"),
+    [
+        ("chat", "messages", {"chat_template_kwargs": {"reasoning_effort": "low"}}),
+        ("chat", "messages", {"documents": ["d"]}),
+        ("chat", "messages", {"prediction": {"type": "content", "content": "x"}}),
+        ("responses", "input", {"prompt": {"id": "p", "variables": {"city": "Bern"}}}),
+    ],
+)
+def test_texts_beside_the_messages_do_not_split_a_chat(operation, field, more):
+    turns = [record(operation=operation, **{field: messages}, **more).turns for messages in chat("a", 12)]
+    assert used(*turns) == [True] + [False] * 11
+    assert turns[0] == digests(*chat("a", 1)[0])
