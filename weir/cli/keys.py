@@ -97,5 +97,7 @@ def revoke(*, key_id: str, as_json: bool) -> None:
     home = home_folder()
     record = revoke_key(home, key_id)
     shown = {"id": record.id, "tenant": record.tenant, "revoked": record.revoked}
-    print_result(shown, f"{record.id} (tenant {record.tenant}) was revoked at {record.revoked}", as_json=as_json)
-    log_access(home, "weir keys revoke", key=record.id, tenant=record.tenant)
+    try:
+        log_access(home, "weir keys revoke", key=record.id, tenant=record.tenant)
+    finally:
+        print_result(shown, f"{record.id} (tenant {record.tenant}) was revoked at {record.revoked}", as_json=as_json)

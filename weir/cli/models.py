@@ -179,9 +179,11 @@ def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
         )
     override = roll_back(settings.home, found[0], by=user_name(), reason=reason)
     text = f"{override.tenant} {override.model}: {override.version} answers all requests"
-    print_result(override, text, as_json=as_json)
     answering = {"tenant": override.tenant, "model": override.model, "model_version": override.version}
-    log_access(settings.home, "weir models rollback", **answering)
+    try:
+        log_access(settings.home, "weir models rollback", **answering)
+    finally:
+        print_result(override, text, as_json=as_json)
 
 
 @models.command("verify")

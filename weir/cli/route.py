@@ -7,7 +7,7 @@ import click
 from stream.errors import StreamError
 from stream.wire import RouteRecord
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_rows
+from weir.cli.render.output import print_result, print_rows
 from weir.errors import NotFoundError
 from weir.home.access_log import log_access, user_name
 
@@ -83,14 +83,14 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
         for one in chosen
         if one.challenger or one.champion != rollback_version(one)
     ]
-    if as_json:
-        print_json(done)
-    for override in done:
-        if not as_json:
-            click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")
-        log_access(
-            home, "weir route kill", tenant=override.tenant, model=override.model, model_version=override.version
-        )
+    try:
+        for override in done:
+            answering = {"tenant": override.tenant, "model": override.model, "model_version": override.version}
+            log_access(home, "weir route kill", **answering)
+    finally:
+        text = "\n".join(f"{one.tenant} {one.model}: {one.version} answers all requests" for one in done)
+        if done or as_json:
+            print_result(done, text, as_json=as_json)
     if not done and not as_json:
         click.echo(
             f"no new version answers in {home} for {_named(tenant, model)}; nothing was changed. `weir route show` lists the routes",

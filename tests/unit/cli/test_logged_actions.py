@@ -1,9 +1,12 @@
 """Commands that change what the product does write to the access log: who, when, what; never a key or the text of a reason."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.commands import WEIR
 
 from stream.loop.delivery.route_store import read_overrides, write_routes
 from stream.wire import RouteRecord
@@ -93,6 +96,32 @@ def test_a_version_is_stopped_although_the_log_cannot_be_written(home, weir):
     assert done.exit_code == 1
     assert "`weir route kill` cannot be logged" in done.stderr
     assert [one.version for one in read_overrides(home)] == [BASE]
+
+
+@pytest.fixture(params=["keys revoke", "models rollback", "route kill"])
+def urgent(request, home, weir):
+    """A command whose action does not wait for its log entry, and its arguments."""
+    key = json.loads(weir("keys", "create", "--tenant", "acme", "--json").output)["id"]
+    write_routes(home, [ROUTE])
+    return request.param, (*request.param.split(), *((key,) if "revoke" in request.param else ON_ACME))
+
+
+def test_an_action_is_logged_although_its_output_cannot_be_written(home, urgent):
+    command, arguments = urgent
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = subprocess.run([*WEIR, *arguments], stdout=full, check=False, timeout=200)
+    assert ended.returncode == 1
+    assert [(one["command"], one["tenant"]) for one in entries(home)[1:]] == [(f"weir {command}", "acme")]
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_the_result_of_an_action_is_printed_although_the_log_cannot_be_written(home, weir, urgent, more):
+    command, arguments = urgent
+    (home / "logs" / "access.log").unlink()
+    (home / "logs" / "access.log").symlink_to("/dev/full")
+    done = weir(*arguments, *more)
+    assert (done.exit_code, "acme" in done.stdout) == (1, True)
+    assert f"`weir {command}` cannot be logged" in done.stderr
 
 
 def test_replayed_dead_letters_are_logged_and_a_dry_run_is_not(no_broker, weir, monkeypatch):
