@@ -52,7 +52,6 @@ class Notifications:
         self._life_seconds = _LIFE_INTERVALS * resend_seconds
         self._firing: dict[Labels, Notification] = {}
         self._resolved: dict[Labels, Notification] = {}
-        self._dropped = 0
 
     def due(self, alerts: FiringAlerts, now: float) -> list[Notification]:
         """Return the notifications to post at clock time `now`.
@@ -62,9 +61,8 @@ class Notifications:
         """
         groups, muted = self._groups(alerts, now)
         firing = {labels: self._notification(labels, group) for labels, group in groups.items()}
-        any_dropped, self._dropped = alerts.dropped != self._dropped, alerts.dropped
         for labels, notification in self._firing.items():
-            if labels not in firing and (labels in muted or not any_dropped):
+            if labels not in firing and (labels in muted or not alerts.dropped):
                 self._resolved[labels] = _ended(notification, now, muted.get(labels))
         since = now - _RESOLVED_SECONDS
         for alert in alerts.resolved(since):
