@@ -54,6 +54,14 @@ def check_disk(home: Path) -> str:
     return f"{where}; a new stack needs {NEEDED_BYTES / MIB:.0f} MiB, and below {FULL_BYTES / MIB:.0f} MiB components exit, so free space on it"
 
 
+def check_intake(settings: Settings) -> str:
+    """Return a note if intake is off but its folder exists: halves of exchanges can wait in it, and only intake removes them."""
+    folder = settings.home / "intake"
+    if settings.intake.enabled or not folder.exists():
+        return ""
+    return f"intake is off, and {folder} can contain prompts and answers; to record them, start intake once; to remove them, delete the folder"
+
+
 def _other_owner(path: Path) -> str:
     """Return the name or number of the user who owns `path`; "" if this user owns it, or if the owner is unknown."""
     try:

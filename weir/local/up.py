@@ -43,7 +43,7 @@ def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ())
             return _already_up(home, reporter, only), False
         if ended := clear_leftovers(home):
             reporter.say(f"ended {count_text(ended, 'process', 'processes')} of an earlier run")
-        if note := preflight.check_disk(home):
+        for note in filter(None, (preflight.check_disk(home), preflight.check_intake(loaded.settings))):
             reporter.say(f"note: {note}")
         plan = _prepare(loaded.settings, reporter, only)
         try:

@@ -167,3 +167,20 @@ def test_a_path_from_which_ray_cannot_start_is_an_error_before_a_process_starts(
     monkeypatch.setattr(preflight, "environment_problem", lambda: problem)
     with pytest.raises(StackError, match="Ray cannot start from"):
         preflight.check_environment()
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_a_folder_of_intake_that_nothing_empties_is_named_at_the_start(running, monkeypatch, enabled):
+    def prepare(*_):
+        raise Begun
+
+    monkeypatch.setattr(up, "supervisor_runs", lambda _home: False)
+    monkeypatch.setattr(up, "_prepare", prepare)
+    monkeypatch.setenv("WEIR_INTAKE__ENABLED", str(enabled))
+    shown = io.StringIO()
+    for folder in (running.settings.home / "other", running.settings.home / "intake"):
+        assert "can contain prompts" not in shown.getvalue()
+        folder.mkdir()
+        with pytest.raises(Begun):
+            up.bring_up(load_settings(), StepReporter(Console(file=shown, width=1000)))
+    assert (f"{folder} can contain prompts" in shown.getvalue()) is not enabled
