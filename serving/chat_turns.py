@@ -1,6 +1,6 @@
 """Digests that connect the turns of a chat without a conversation id: each turn repeats the messages of the earlier requests.
 
-Each digest is keyed with the client's API key. Without the key, nobody who reads the records can test whether a guessed text has this digest.
+Each digest is keyed with the client's API key. Without the key, nobody can test whether a guessed text has this digest; the embedding in a signal allows such a test.
 """
 
 from collections import deque
