@@ -11,7 +11,7 @@ from support.signal_log import watch_tick
 
 from stream.errors import LogExpired, ReaderStalled
 from stream.kafka import range_reader
-from stream.kafka.log_reader import LogReader
+from stream.kafka.log_reader import LogReader, record_at
 from stream.kafka.range_reader import RangeReader, retained
 from stream.wire import LogRange, encode
 
@@ -87,6 +87,12 @@ async def test_a_reader_that_gets_nothing_while_the_log_has_more_is_stalled_afte
         await read_for(reader, now, 2)
 
 
+async def test_a_reader_that_gets_few_records_is_not_stalled(now):
+    reader = reader_of(Consumer(100, *[1, 0, 0, 0, 0] * 20), now)
+    await read_for(reader, now, 99)
+    assert reader.positions == {PARTITION: 20}
+
+
 async def test_a_reader_at_the_end_of_the_log_is_never_stalled(now):
     reader = reader_of(Consumer(5, 5), now)
     await read_for(reader, now, 100)
@@ -119,13 +125,49 @@ async def test_a_deleted_offset_raises_log_expired(now):
         await reader_of(Consumer(5, OffsetOutOfRangeError({PARTITION: 0})), now).read()
 
 
-async def test_offsets_without_a_record_are_skipped(now):
+@pytest.mark.parametrize("method", ["read", "probe"])
+async def test_offsets_without_a_record_are_skipped(now, method):
     reader = reader_of(Consumer(5, 3), now)
     await reader.read()
     reader._consumer.offset = 5
     assert not reader.reached({PARTITION: 5})
-    await reader.read()
+    await getattr(reader, method)()
     assert reader.reached({PARTITION: 5})
+
+
+async def test_a_reader_has_reached_the_end_if_it_reached_the_end_of_every_partition(now):
+    reader = reader_of(Consumer(5, 5), now)
+    await reader.read()
+    other = TopicPartition("t", 1)
+    reader.positions[other] = 0
+    assert not reader.reached({PARTITION: 5, other: 1})
+
+
+@pytest.mark.parametrize(("offset", "found"), [(1, None), (2, 2), (3, None), (4, 4), (5, None)])
+async def test_the_record_at_an_offset_is_read_if_the_log_contains_the_offset(offset, found):
+    """The log has the offsets 2 to 4; offset 3 was compacted away."""
+    consumer = Consumer(5, first=2)
+    consumer.partitions_for_topic = lambda topic: {0}
+
+    async def getone(partition):
+        assert consumer.offset < consumer.end  # else a read waits for 15 s
+        at = consumer.offset + (consumer.offset == 3)
+        return ConsumerRecord("t", 0, at, 0, 0, None, TICK.value, None, 0, 1, TICK.headers)
+
+    consumer.getone = getone
+    record = await record_at(consumer, PARTITION, offset)
+    assert (record and record.offset) == found
+
+
+async def test_a_record_that_expires_during_the_read_is_not_found():
+    consumer = Consumer(5)
+    consumer.partitions_for_topic = lambda topic: {0}
+
+    async def getone(partition):
+        raise OffsetOutOfRangeError({partition: 0})
+
+    consumer.getone = getone
+    assert await record_at(consumer, PARTITION, 0) is None
 
 
 @pytest.fixture

@@ -1,9 +1,17 @@
 import asyncio
 
 import pytest
-from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+from support.signal_log import watch_tick
 
 from stream.kafka.publisher import Publisher
+from stream.wire import encode
 
 
 class Producer:
@@ -24,14 +32,25 @@ class Producer:
         return future
 
 
-async def test_publishing_is_retried_while_the_broker_is_unreachable(monkeypatch):
+async def test_publishing_is_retried_while_the_broker_is_unreachable(monkeypatch, caplog):
     monkeypatch.setattr("stream.kafka.publisher._PAUSE_SECONDS", 0.01)
     producer = Producer([KafkaTimeoutError(), KafkaTimeoutError()])
     assert await Publisher(lambda: producer).produce("t", key=b"k", value=b"v", headers=(), partition=1) == "done"
     assert producer.sent == [("t", b"k", b"v", 1, [])]
+    assert [record.message for record in caplog.records] == ["KafkaTimeoutError not sent to t-1; retrying"]
 
 
-async def test_a_permanent_rejection_is_raised():
-    producer = Producer([TopicAuthorizationFailedError("t")])
-    with pytest.raises(TopicAuthorizationFailedError):
+async def test_an_event_has_the_trace_context_of_its_hop_as_a_plain_header():
+    producer, record = Producer([]), encode(watch_tick(1.0))
+    await Publisher(lambda: producer).publish("t", watch_tick(1.0), partition=1, traceparent="00-a-b-01")
+    headers = [*record.headers, ("traceparent", b"00-a-b-01")]
+    assert producer.sent == [("t", record.key, record.value, 1, headers)]
+
+
+@pytest.mark.parametrize(
+    "error", [TopicAuthorizationFailedError, MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError]
+)
+async def test_a_permanent_rejection_is_raised(error):
+    producer = Producer([error("t")])
+    with pytest.raises(error):
         await Publisher(lambda: producer).produce("t", key=b"k", value=b"v", headers=(), partition=1)
