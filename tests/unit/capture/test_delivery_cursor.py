@@ -8,6 +8,7 @@ FIRST, SECOND = Cursor(segment=1, offset=100, number=7), Cursor(segment=2, offse
 def test_without_a_written_cursor_the_cursor_is_the_start_of_the_spool(tmp_path):
     assert load_cursor(tmp_path) == Cursor()
     reserve_cursor(tmp_path)
+    assert (tmp_path / CURSOR_FILE).stat().st_size == 1024
     assert load_cursor(tmp_path) == Cursor()
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -14,6 +15,7 @@ from support.conventions import departures, exported
 from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, Spool, a_request, flip_bit, small_settings
 
+from serving.capture import pipeline as pipeline_module
 from serving.capture.balance import SourceReader
 from serving.capture.delivery_cursor import CURSOR_FILE, load_cursor
 from serving.capture.metrics import ShipperMetrics
@@ -130,14 +132,15 @@ async def test_a_shipper_killed_after_saving_the_cursor_and_before_the_unlink_co
     assert SourceReader(spool.directory).read().delivered == 41
 
 
-async def test_in_flight_records_are_bounded(spool, ship):
+@pytest.mark.parametrize(("most", "limit"), [(16, {"window_frames": 16}), (1, {"window_bytes": 1})])
+async def test_in_flight_records_are_bounded(spool, ship, most, limit):
     kafka = SteppedDelivery()
     spool.fill(200)
-    _, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, window_frames=16))
+    _, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, **limit))
     seen = 0
     while seen < 200:
         await until(lambda: kafka.pending)
-        assert len(kafka.pending) <= 16
+        assert len(kafka.pending) <= most
         seen += len(kafka.pending)
         kafka.take()
     await finish(stop, task)
@@ -153,6 +156,36 @@ async def test_a_producer_without_any_acknowledgement_is_replaced(spool, ship):
     kafka.take()
     await finish(stop, task)
     assert load_cursor(spool.directory).number == 1
+
+
+async def test_a_producer_that_acknowledges_a_record_now_and_then_is_not_replaced(spool, ship, monkeypatch):
+    now = [0.0]
+
+    async def sent(name):
+        """Send a record after the clock advanced, so that the pipeline has read the clock."""
+        for part in ("one", "two"):
+            count = len(kafka.pending)
+            spool.request(f"{name} {part}")
+            await until(lambda count=count: len(kafka.pending) > count)
+
+    monkeypatch.setattr(pipeline_module, "_now", lambda: now[0])
+    kafka = SteppedDelivery()
+    lease = await kafka.lease()
+    pipeline, stop, task = ship(kafka)
+    await sent("a")
+    now[0] = 20
+    kafka.take(1)
+    await until(lambda: pipeline.cursor.number == 1)
+    now[0] = 45  # 45 s after the oldest record in flight was sent, and 25 s after an acknowledgement
+    await sent("b")
+    kafka.take()
+    await until(lambda: pipeline.cursor.number == 4)
+    now[0] = 200  # no record was in flight
+    await sent("c")
+    kafka.take()
+    await until(lambda: pipeline.cursor.number == 6)
+    await finish(stop, task)
+    assert not lease.is_lost
 
 
 async def test_the_records_in_flight_of_a_lost_producer_use_no_space_of_the_next_producer(spool, ship):
@@ -175,10 +208,31 @@ async def test_a_record_that_the_broker_rejects_is_found_in_its_batch_and_moved_
     await take_until(kafka, spool, 12)
     await finish(stop, task)
     (gap,) = {event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)}
-    assert (gap.first_number, gap.count, gap.reason, gap.request_ids) == (6, 1, "oversize", ("r5",))
+    assert (gap.first_number, gap.last_number, gap.count) == (6, 6, 1)
+    assert (gap.reason, gap.request_ids) == ("oversize", ("r5",))
     assert len(list((spool.root / "aside").iterdir())) == 1
     balance = SourceReader(spool.directory).read()
     assert (balance.accepted, balance.delivered, balance.shed, balance.spooled) == (12, 11, 1, 0)
+
+
+async def test_a_record_that_the_client_rejects_is_moved_aside(spool, ship, monkeypatch):
+    async def limited(lease, *record):
+        if b"too long" in record[3]:
+            raise MessageSizeTooLargeError
+        return await send(lease, *record)
+
+    kafka = SteppedDelivery()
+    lease = type(await kafka.lease())
+    send = lease.send
+    monkeypatch.setattr(lease, "send", limited)
+    spool.request("a", "too long")
+    spool.request("b")
+    _, stop, task = ship(kafka)
+    async with asyncio.timeout(10):
+        await take_until(kafka, spool, 2)
+    await finish(stop, task)
+    (gap,) = [event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)]
+    assert (gap.reason, gap.request_ids) == ("oversize", ("a",))
 
 
 async def test_feedback_that_the_broker_rejects_counts_as_no_lost_record(spool, ship):

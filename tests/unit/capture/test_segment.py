@@ -2,6 +2,7 @@ import pytest
 
 from serving.capture.segment import (
     HEADER_BYTES,
+    MAGIC,
     Head,
     Kind,
     OpenRequest,
@@ -70,5 +71,12 @@ def test_reading_begins_at_any_frame():
 
 def test_text_that_looks_like_a_frame_is_not_read_as_a_frame():
     hostile = "\ud7ff\u05d7W" * 50 + a_frame(99).decode("latin-1")
-    log = a_frame(1, hostile.encode()) + a_frame(2)
+    log = a_frame(1, hostile.encode() + MAGIC + bytes(HEADER_BYTES)) + a_frame(2)
     assert resync(log) == len(log) - len(a_frame(2))
+
+
+def test_an_impossible_length_is_damage_and_not_an_incomplete_frame():
+    """A reader waits for the rest of an incomplete frame."""
+    data = bytearray(LOG)
+    data[10] = 0x80
+    assert parse(data) == ([], True)

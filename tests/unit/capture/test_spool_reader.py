@@ -59,6 +59,14 @@ def test_reading_continues_from_any_cursor(spool):
         assert read_all(spool.directory, item.cursor) == items[position + 1 :]
 
 
+def test_if_the_segment_of_the_cursor_is_missing_reading_continues_at_the_start_of_the_next(spool):
+    fill(spool, 12)
+    items = read_all(spool.directory)
+    segment_path(spool.directory, 0).unlink()
+    later = [item.frame.number for item in items if item.cursor.segment > 0]
+    assert [item.frame.number for item in read_all(spool.directory, items[1].cursor)] == later
+
+
 def test_an_incomplete_last_frame_is_not_read_before_it_is_complete(spool):
     fill(spool, 2)
     path = segment_path(spool.directory, segments(spool.directory)[-1])

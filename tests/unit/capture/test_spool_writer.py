@@ -111,6 +111,9 @@ def test_a_full_spool_sheds_and_counts_requests_and_keeps_space_for_the_ends_of_
     names = [f"r{number}" for number in range(40)]
     for name in names:
         spool.request(name, "x" * 2000)
+    assert spool.writer.full
+    assert spool.writer.writable
+    assert spool.writer.used_bytes <= SMALL.limit_bytes
     for name in names:
         spool.end(name, "y" * 2000)
     spool.writer.tick()
@@ -168,6 +171,7 @@ def test_space_that_the_shipper_frees_is_reused(make, on_full):
 def test_if_one_segment_fills_the_spool_a_new_segment_begins_so_that_the_full_one_can_be_freed(make):
     spool = make(settings=small_settings(limit_bytes=120_000, segment_bytes=10**9))
     spool.fill(100, "x" * 2000, ended=True)
+    assert len(segments(spool.directory)) >= 3
     for index in segments(spool.directory)[:-1]:
         (spool.directory / f"{index:012d}.seg").unlink()
     (last,) = segments(spool.directory)
@@ -223,6 +227,7 @@ def test_an_end_has_its_reserved_space_after_ticks_filled_the_spool(make):
     spool.request("a")
     for _ in range(500):
         spool.writer.tick()
+    assert spool.writer.size_bytes <= 120_000
     spool.end("a")
     assert events_of(spool.directory)[-1].id == "a/end"
 
