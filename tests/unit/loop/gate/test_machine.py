@@ -50,8 +50,21 @@ def test_one_worse_family_is_a_refusal(family):
     fill(gate, family, count=20, challenger=1.0)
 
     assert gate.harmed
+    assert gate.is_decided("tasks")
     assert gate.decide().state == "refused"
     assert gate.decide().reason.startswith(f"worse: {family}")
+    fill(gate, family, count=40, champion=1.0)
+    assert gate.harmed, "evidence after any prompt is enough"
+    report = {one.name: one for one in gate.decide().families}[family]
+    assert (report.champion, report.challenger) == (40 / 60, 20 / 60)
+
+
+def test_evidence_that_would_be_enough_for_one_test_of_harm_is_not_enough_for_one_of_eight():
+    gate = machine()
+    fill(gate, "tasks", count=6, challenger=1.0)
+    assert gate.decide().families[0].e_harm >= 1 / ALPHA
+    assert not gate.harmed
+    assert not gate.is_decided("tasks")
 
 
 def test_one_worse_kind_of_safety_prompts_is_a_refusal():
