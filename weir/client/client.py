@@ -8,18 +8,16 @@
         print(alert.severity, alert.summary)
 """
 
-import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 import msgspec
-from aiokafka.structs import ConsumerRecord
 
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from stream.silences import LONGEST_SECONDS, Silences, is_silence
+from stream.silences import LONGEST_SECONDS, Silences
 from stream.wire import AlertRecord, RetrainingRecord, SilenceRecord
 from weir.client.events import Alert, Retraining
 from weir.client.times import Since, parse_since
@@ -29,9 +27,6 @@ from weir.settings import Loaded, Settings, load_settings
 
 #: Number of alerts and retraining events whose last state is kept to drop duplicates.
 _REMEMBERED = 100_000
-#: A firing alert of the alert stage gets another record within four days of event time: it resolves, or its evidence changes. A day more is for
-#: a stage that is behind. Of an older firing alert, the stream yields the resolution, but neither a further feature nor the end of its silence.
-_ALERT_SECONDS = 5 * 86_400.0
 ItemT = TypeVar("ItemT")
 
 
@@ -110,7 +105,7 @@ class Client:
         ...     print(alert.alert_id, alert.state)
         """
         changes = _ChangeFilter(updates=updates)
-        # Silences in force at the start are at most this old.
+        # Silences in force at the start are at most this old. Alerts of this period are read too, so their updates are not new firings.
         return self._read(
             self._kafka.names.alerts, since, changes.alert, follow=follow, lookback_seconds=LONGEST_SECONDS
         )
@@ -130,16 +125,9 @@ class Client:
         lookback_seconds: float = 0.0,
     ) -> AsyncGenerator[ItemT, None]:
         start = parse_since(since)
-        first = start.timestamp() if start else None
-        begin = time.time() if first is None and follow else first
-        tail = Tail(self._kafka.client_options(), topic, since=first, follow=follow, lookback_seconds=lookback_seconds)
-
-        def wanted(record: ConsumerRecord) -> bool:
-            """Whether the record is a silence, or an alert that can still fire at the start, or is after the start."""
-            recent = begin is not None and record.timestamp / 1000 >= begin - _ALERT_SECONDS
-            return recent or is_silence(record.key) or not tail.is_lookback(record)
-
-        async with aclosing(tail.events(wanted)) as events:
+        begin = start.timestamp() if start else None
+        tail = Tail(self._kafka.client_options(), topic, since=begin, follow=follow, lookback_seconds=lookback_seconds)
+        async with aclosing(tail.events()) as events:
             async for record, event in events:
                 item = select(event.data, begin)
                 if item is not None and not tail.is_lookback(record):

@@ -180,9 +180,9 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _unreadable(path: Path, error: Exception) -> DatasetDamaged:
-    return DatasetDamaged(
-        f"{path} cannot be read ({type(error).__name__}); build the dataset again with `weir dataset build`"
-    )
+    # Errors of Arrow can contain a cell.
+    reason = error if isinstance(error, OSError | msgspec.MsgspecError) else type(error).__name__
+    return DatasetDamaged(f"{path} cannot be read ({reason}); build the dataset again with `weir dataset build`")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

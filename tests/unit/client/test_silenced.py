@@ -1,6 +1,5 @@
 """Alerts that the client yields during and after a silence."""
 
-import time
 from types import SimpleNamespace
 
 import msgspec
@@ -8,13 +7,10 @@ import pytest
 from support import alert_records as records
 
 from stream.kafka.tail import Tail
-from stream.silences import LONGEST_SECONDS
-from stream.stages.alert import machine
-from stream.wire import encode, readable
-from weir.client import Client, client
+from stream.wire import encode
+from weir.client import Client
 from weir.client.client import _ChangeFilter
 
-DAY = 86_400.0
 ALERT = records.alert(at=150.0)
 SILENCE = records.silence(ALERT, 100.0, 200.0)
 
@@ -112,45 +108,9 @@ async def test_the_client_reads_the_alerts_before_the_start_and_yields_none_of_t
 
         async def records(self):
             for offset, one in enumerate(encode(records.event(data)) for data in log):
-                at = 1000 * time.time()
-                yield SimpleNamespace(offset=offset, key=one.key, value=one.value, headers=one.headers, timestamp=at)
+                yield SimpleNamespace(offset=offset, value=one.value, headers=one.headers)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("weir.client.client.Tail", Double)
     found = [item async for item in Client(bootstrap_servers="127.0.0.1:1").alerts()]
     assert [(item.alert_id, item.state) for item in found] == [("al_3", "firing"), ("al_1", "resolved")]
-
-
-async def test_of_the_time_before_the_start_only_silences_and_alerts_that_can_fire_are_decoded(monkeypatch, tmp_path):
-    now = time.time()
-    old = [(20 * DAY, alert(alert_id=f"al_{n}")) for n in range(1000)]
-    mute = msgspec.structs.replace(SILENCE, at=now - 10 * DAY, until=now + DAY)
-    log = [*old, (10 * DAY, mute), (4 * DAY, alert(at=now)), (0.0, alert(alert_id="al_new", at=now))]
-    decoded = []
-
-    class Double(Tail):
-        def __init__(self, *_arguments, **_options):
-            pass
-
-        def is_lookback(self, record):
-            return record.timestamp < 1000 * (now - 600)
-
-        async def records(self):
-            for age, data in log:
-                one = encode(records.event(data))
-                yield SimpleNamespace(key=one.key, value=one.value, headers=one.headers, timestamp=1000 * (now - age))
-
-    def counted(value, headers):
-        decoded.append(value)
-        return readable(value, headers)
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("weir.client.client.Tail", Double)
-    monkeypatch.setattr("stream.kafka.tail.readable", counted)
-    found = [item async for item in Client(bootstrap_servers="127.0.0.1:1").alerts(since="10m")]
-    assert [(item.alert_id, item.silenced) for item in found] == [("al_new", True)]
-    assert len(decoded) == 3
-
-
-def test_the_alerts_that_are_decoded_include_the_last_record_of_each_firing_alert():
-    assert machine._LONGEST_QUIET < client._ALERT_SECONDS < LONGEST_SECONDS
