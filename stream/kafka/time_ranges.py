@@ -29,13 +29,13 @@ async def data_range(  # noqa: PLR0913 - where to read, what, and whom to report
     topic: str,
     partitions: int,
     since: float,
-    until: float,
+    until: float | None,
     *,
     progress: Callable[[], None],
 ) -> LogRange:
     """Return the result of :func:`log_range`, read with a new consumer; wait while the topic cannot be read.
 
-    For the same log, the range is always the same, if no source delivers events more than a minute late. `progress` is
+    For the same log and an `until`, the range is always the same, if no source delivers events more than a minute late. `progress` is
     called after each failed attempt, so that a watchdog does not end the wait.
     """
     while True:

@@ -1,15 +1,19 @@
 """The alert agent: reads findings and publishes alerts."""
 
 import logging
+import time
 from functools import partial
+from math import inf
 from typing import Any
 
-from stream.stages.alert.firing_alerts import FiringAlerts
+from stream.kafka.time_ranges import data_range
+from stream.runtime.table import AckedTable
 from stream.stages.alert.partition_alerts import PartitionAlerts
+from stream.stages.alert.published_alerts import PublishedAlerts
 from stream.stages.alert.state import decode
 from stream.stages.shared.metrics import detector_label
 from stream.stages.shared.spans import mark
-from stream.stages.shared.stage import TableStage
+from stream.stages.shared.stage import StageContext, TableStage
 from stream.stages.shared.state_codec import encode
 from stream.wire import AlertRecord, Event, FindingRecord, Tick, partition_for, tenant_model_key
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_DETECTOR
@@ -24,6 +28,13 @@ class AlertStage(TableStage):
 
     name = "alert"
 
+    def __init__(self, context: StageContext, table: AckedTable) -> None:
+        super().__init__(context, table)
+        self._published = PublishedAlerts(context.kafka.stream_partitions)
+        self._read: dict[str, int] = {}
+        # {partition of findings: end of the findings at its assignment}, until they were read
+        self._unread: dict[int, int] = {}
+
     async def _apply(self, partition: PartitionAlerts, event: Event, raw: Any) -> dict[str, Any]:
         if isinstance(event.data, FindingRecord):
             self._context.metrics.findings_read.labels(detector_label(event.data.detector)).inc()
@@ -31,6 +42,11 @@ class AlertStage(TableStage):
         none: list[Event] = []
         for record in await self._context.guarded(raw, self.name, apply, none):
             await self._publish(record)
+        number = raw.message.partition
+        if raw.message.offset + 1 >= self._unread.get(number, inf):
+            del self._unread[number]
+            for record in self._published.corrections(number, partition.states):
+                await self._publish(record)
         return partition.changed()
 
     async def _publish(self, event: Event) -> None:
@@ -38,6 +54,7 @@ class AlertStage(TableStage):
         assert isinstance(record, AlertRecord)
         partition = partition_for(tenant_model_key(record.tenant, record.model), self._context.kafka.stream_partitions)
         await self._context.publish(self._context.names.alerts, event, partition)
+        self._published.add(event)
         label = detector_label(record.detector)
         self._context.metrics.alerts.labels(label, record.state, record.severity).inc()
         logger.info("alert %s %s revision %d", record.alert_id, record.state, record.revision)
@@ -50,35 +67,31 @@ class AlertStage(TableStage):
         states, lost = self._table.read(partition, decode)
         offsets = (state.offset for state in states.values())
         await self._context.check_log(self._table, self._context.names.findings, partition, offsets)
-        if lost or not states:
-            firing = await self._firing(partition)
-            lost |= firing.streams() - set(states)
-        if lost:
-            rebuilt = (await self._rebuilt(partition, offset, lost)).states
-            firing.continue_revisions(rebuilt)
-            for event in firing.resolved(rebuilt, lost, await self._unread(partition, offset)):
-                await self._publish(event)
-            for key in lost:  # else a stream without further findings would be rebuilt at each assignment
+        watermark = await self._watermark(partition, offset)
+        if not self._partitions:
+            # Once per assignment: this worker may have lost it, and the next owner's records do not match the findings read here.
+            await self._read_alerts(watermark)
+        self._unread[partition] = await self._context.end(self._context.names.findings, partition)
+        missing = set() if states else self._published.streams(partition)
+        if lost | missing:
+            rebuilt = (await self._rebuilt(partition, offset, lost | missing)).states
+            # A lost state would be rebuilt at each assignment. A missing state can be in another worker's last write: no tombstone.
+            for key in lost | rebuilt.keys():
                 state = rebuilt.get(key)
                 await self._table.rewrite(key.encode(), encode(state) if state else None, partition=partition)
             states |= rebuilt
-        watermark = await self._watermark(partition, offset)
         return PartitionAlerts(self._context.tenants, states, self._span, watermark=watermark)
 
-    async def _firing(self, partition: int) -> FiringAlerts:
-        """Return the alerts on the alerts topic that fire and belong to a partition of findings."""
-        kafka, topic = self._context.kafka, self._context.names.alerts
-        firing = FiringAlerts(partition, kafka.stream_partitions)
-        for number in range(kafka.stream_partitions):
-            async for _, event in self._context.retained(topic, number, range(await self._context.end(topic, number))):
-                firing.add(event)
-        return firing
-
-    async def _unread(self, partition: int, offset: int) -> set[str]:
-        """Return the ids of the findings from `offset` on."""
-        topic = self._context.names.findings
-        offsets = range(offset, await self._context.end(topic, partition))
-        return {event.id async for _, event in self._context.retained(topic, partition, offsets)}
+    async def _read_alerts(self, watermark: float | None) -> None:
+        """Read the alerts topic from the last read record on, at first only the records of the retention: the topic has all alerts ever."""
+        kafka, topic, progress = self._context.kafka, self._context.names.alerts, self._app.progress
+        since = max(0.0, min(watermark or 0.0, time.time()) - 3600 * kafka.retention_hours)
+        log = await data_range(kafka.client_options(), topic, kafka.stream_partitions, since, None, progress=progress)
+        for number, end in log.last.items():
+            offsets = range(max(log.first[number], self._read.get(number, 0)), end)
+            async for _, event in self._context.retained(topic, int(number), offsets):
+                self._published.add(event)
+            self._read[number] = end
 
     async def _watermark(self, partition: int, end: int) -> float | None:
         """Return the watermark of the last retained tick before offset `end`, or None if there is none."""

@@ -139,9 +139,8 @@ class Stage(abc.ABC):
         """Return the state of the partition of `raw`; load the state again after each assignment of the partition."""
         number, generation = raw.message.partition, raw.message.generation_id
         if number not in self._partitions or self._partitions[number][0] != generation:
-            state = await self._load(number, raw.message.offset)
             self._partitions = {key: one for key, one in self._partitions.items() if one[0] == generation}
-            self._partitions[number] = (generation, state)
+            self._partitions[number] = (generation, await self._load(number, raw.message.offset))
         return self._partitions[number][1]
 
     @abc.abstractmethod
@@ -154,9 +153,12 @@ class TableStage(Stage):
 
     async def handle(self, batch: list[Any]) -> None:
         """Process raw events, in order."""
-        current = [raw for raw in batch if self._app.is_current(raw)]
+        current: list[Any] = []
         changed: dict[str, tuple[Any, Any]] = {}
-        for raw in current:
+        for raw in batch:
+            if not self._app.is_current(raw):
+                continue
+            current.append(raw)
             partition = await self._partition(raw)
             event = await self._context.read(raw, self.name)
             if event is not None:

@@ -43,6 +43,11 @@ def test_no_world_violates_an_invariant_if_a_tenant_has_more_streams_than_the_li
     assert len(removed) > REMOVING
 
 
+@pytest.mark.parametrize("seed", ["m16", "m33"])
+def test_a_world_in_which_a_paused_watch_worker_changed_the_alerts_of_the_present_owner(seed):
+    assert live(seed, favoured={"stop watch": 10, "scale": 6}).violations == {}
+
+
 def test_every_kind_of_step_is_taken():
     lives = [live(f"all {number}", steps=20, favoured={name: 10}) for number, name in enumerate(STEPS)]
     assert {name for life in lives for name in life.steps} == set(STEPS)

@@ -10,6 +10,7 @@ from serving.capture.spool_writer import SpoolWriter
 from stream.kafka.ack_tracker import AckTracker
 from stream.runtime.table import AckedTable
 from stream.stages.alert.machine import Alerting
+from stream.stages.alert.published_alerts import PublishedAlerts
 from stream.stages.score.agent import ScoreAgent
 from stream.stages.score.ticks import TickLine
 from stream.stages.watch.agent import WatchStage
@@ -90,6 +91,7 @@ MUTATIONS = {
     "nothing aborted": patch.object(serving.capture.adopt_spool, "SpoolWriter", _Forgetful),
     "ledger counts repeats": patch.object(stream.ledger.shard, "_INSERT_EVENT", _INSERT_OR_REPLACE),
     "stale states recovered": patch.object(AckedTable, "_order", return_value=0.0),
+    "published alerts not corrected": patch.object(PublishedAlerts, "corrections", return_value=[]),
     "watermark forgotten": patch.object(PartitionWatch, "resume", return_value=False),
     "cursor not durable": patch("serving.capture.pipeline.save_cursor", return_value=None),
 }
@@ -100,4 +102,5 @@ FAVOURED = {
     "unlink before cursor": {"kill shipper": 8, "request": 2},
     "findings not deduplicated": {"duplicate": 8},
     "stale states recovered": {"stop watch": 10, "scale": 6},
+    "published alerts not corrected": {"stop watch": 10, "scale": 6},
 }

@@ -43,7 +43,7 @@ def states_from_zero(rest):
 def alerts(rest):
     """Check that alerts equal those of one pass over the findings, and that alerts on single events equal those of a plain pass.
 
-    No alert may have two ids.
+    No alert may have two ids. The last record of each alert has its highest revision, because compaction keeps the last record.
     """
     alerts, plain = Alerts(rest.record), dict(opened(rest.record))
     records = rest.data(_NAMES.alerts, AlertRecord).items()
@@ -52,7 +52,10 @@ def alerts(rest):
         return differing
     singles = {alert.alert_id for alert in published.values() if alert.detector in DETECTORS}
     ended = {alert.alert_id: alert.evidence_total for alert in published.values() if alert.resolved_at}
+    log = [event.data for event in rest.record.events(_NAMES.alerts) if isinstance(event.data, AlertRecord)]
+    newest, last = ({alert.alert_id: alert.revision for alert in order} for order in (sorted(log, key=_revision), log))
     return describe(
+        not_last=sorted(newest.items() - last.items()),
         counts=[(name, count) for name, count in ended.items() if plain.get(name, count) != count],
         one_sided=sorted(singles ^ plain.keys()),
         states=[
@@ -62,6 +65,10 @@ def alerts(rest):
             if _firing(decode_alerts(value)) != _firing(alerts.states[key.decode()])
         ],
     )
+
+
+def _revision(alert):
+    return alert.revision
 
 
 def _firing(state):

@@ -98,9 +98,9 @@ def kill(world, kind):
 
 
 def stop(world, kind):
-    """Suspend a process for a while, now or right after an effect; the pause may exceed its group session."""
+    """Suspend a process for a while, now or right after an effect; the pause may exceed its group session, and the life of an alert."""
     process = _process(world, kind)
-    seconds = world.random.choice((0.5, 2.0, 6.0, 9.0, 9.0))
+    seconds = world.random.choice((0.5, 2.0, 6.0, 9.0, 25.0))
     if world.random.random() < 0.3:
         process.stop(seconds)
     else:
