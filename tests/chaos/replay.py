@@ -111,9 +111,9 @@ class AlertReplay:
         if isinstance(event.data, FindingRecord):
             self._finding(raw, event, event.data)
         elif isinstance(event.data, Tick) and event.data.watermark is not None:
-            self._watermark = event.data.watermark
+            self._watermark = max(event.data.watermark, self._watermark or 0.0)
             for key, state in list(self._states.items()):
-                alerts = self._alerting(state.tenant).watermark(state, event.data.watermark, raw.offset)
+                alerts = self._alerting(state.tenant).watermark(state, self._watermark, raw.offset)
                 if alerts:
                     self._touched(raw, key, state, alerts)
                 if not (state.detectors or state.held):

@@ -19,7 +19,7 @@ from stream.wire import AlertRecord, Event, FindingRecord, Tick, partition_for, 
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_DETECTOR
 
 logger = logging.getLogger(__name__)
-#: Number of records that are read first to find the last tick.
+#: Number of records that are read first to find the last ticks.
 _FIRST_READ = 256
 
 
@@ -94,13 +94,13 @@ class AlertStage(TableStage):
             self._read[number] = end
 
     async def _watermark(self, partition: int, end: int) -> float | None:
-        """Return the watermark of the last retained tick before offset `end`, or None if there is none."""
+        """Return the largest watermark of the last retained ticks before offset `end`, or None if there are none."""
         found, start, count = None, end, _FIRST_READ
         while found is None and start > 0:
             stop, start = start, max(0, start - count)
             async for _, event in self._context.retained(self._context.names.findings, partition, range(start, stop)):
                 if isinstance(event.data, Tick) and event.data.watermark is not None:
-                    found = event.data.watermark
+                    found = max(event.data.watermark, found or 0.0)
             count *= 16
         return found
 

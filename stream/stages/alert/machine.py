@@ -41,7 +41,7 @@ class Alerting:
 
     Methods change the given state and return the records to publish before the state is written. `sentinel` states
     whether the model's answers to Weir's fixed prompts changed; drift alerts contain this result. `watermark` is the
-    watermark of the last tick. A finding about an earlier event is late, and gets the time of the watermark. Otherwise
+    largest watermark so far. A finding about an earlier event is late, and gets the time of the watermark. Otherwise
     the next tick would resolve its alert, and the next late finding would open another alert. A finding more than a day
     ahead of the watermark gets a time one day ahead. Otherwise its alert would fire until the time of the event.
     """

@@ -14,8 +14,8 @@ class PartitionAlerts:
     """Applies the records of one partition of findings, in order.
 
     If `only` is given, streams with other keys are ignored. `sentinels` is {model: its newest SentinelRecord}; it is only in memory, because new
-    records arrive within minutes. `watermark` is the watermark of the last tick before the first record. A tick costs one comparison per stream, and
-    more per stream that is due. Empty states are removed.
+    records arrive within minutes. `watermark` is the largest watermark before the first record. A tick costs one comparison per stream, and more per
+    stream that is due. Empty states are removed.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class PartitionAlerts:
 
     def _tick(self, watermark: float, offset: int) -> list[Event]:
         records = []
-        self._watermark = watermark
+        watermark = self._watermark = max(watermark, self._watermark or 0.0)  # a paused worker can send old ticks
         for key in [key for key, time in self._due.items() if time <= watermark]:
             state = self.states[key]
             found = self._alerting(state).watermark(state, watermark, offset)

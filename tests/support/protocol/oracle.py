@@ -141,9 +141,9 @@ class Alerts:
         for read in log:
             data = read.event and read.event.data
             if isinstance(data, Tick) and data.watermark is not None:
-                watermark = data.watermark
+                watermark = max(data.watermark, watermark or 0.0)
                 for state in states.values():
-                    self._keep(_alerting(state.tenant).watermark(state, data.watermark, read.stored.offset))
+                    self._keep(_alerting(state.tenant).watermark(state, watermark, read.stored.offset))
             elif isinstance(data, FindingRecord):
                 fresh = StreamAlerts(tenant=data.tenant, model=data.model, side=data.side)
                 state = states.setdefault(stream_key(data.tenant, data.model, data.side), fresh)
@@ -166,9 +166,9 @@ def opened(record):
         for event in (read.event for read in record.partition(KAFKA.names.findings, number)):
             data = event and event.data
             if isinstance(data, Tick) and data.watermark is not None:
-                now = data.watermark
+                now = max(data.watermark, now)
                 for slot, (time, identity, count) in list(last.items()):
-                    if data.watermark >= time + quiet:
+                    if now >= time + quiet:
                         yield identity, count
                         del last[slot]
             elif isinstance(data, FindingRecord) and data.bucket is None and event.id not in seen:

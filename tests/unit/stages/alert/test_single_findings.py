@@ -85,6 +85,13 @@ def test_the_late_findings_of_a_backlog_are_one_alert_that_ends_after_the_backlo
     assert (last.evidence_total, last.severity) == (180, "critical")
 
 
+def test_an_old_tick_of_a_paused_worker_does_not_move_the_watermark_back():
+    late = [finding_of(f"late{number}", 2000.0 + number, "pii") for number in range(2)]
+    log = [watch_tick(3000.0), watch_tick(1500.0), late[0], watch_tick(3001.0), late[1], watch_tick(3300.0)]
+    records = Alerts().run([*log, watch_tick(3301.0)])
+    assert told(records) == [("pii", "firing", 0, 3000.0), ("pii", "firing", 1, 3010.0), ("pii", "resolved", 2, 3301.0)]
+
+
 def test_the_alert_of_a_source_whose_clock_is_years_ahead_ends_after_a_day():
     year = 365 * 86_400.0
     log = [watch_tick(1000.0), finding_of("r1", year, "pii"), finding_of("r2", 1001.0, "pii")]
