@@ -110,12 +110,14 @@ def signal_event(request_id, time, *, tenant="acme", side="input", principal="k1
     return _about(event_id, f"{event_id}/signal/{data.part}".removesuffix("/"), data)
 
 
-def finding_of(request_id, time, detector, *, tenant="acme", side="input", principal="k1", score=0.9) -> Event:
+def finding_of(
+    request_id, time, detector, *, tenant="acme", side="input", principal="k1", score=0.9, version="1"
+) -> Event:
     """Return score's finding about one event."""
     event_id, time = event_id_of(request_id, side), canonical_time(time)
     where = {"tenant": tenant, "model": MODEL, "side": side, "principals": {principal: 1}}
-    data = FindingRecord(detector=detector, version="1", time=time, score=score, evidence=(request_id,), **where)
-    return _about(event_id, event_finding_id(event_id, detector, "1"), data, correlationid=request_id)
+    data = FindingRecord(detector=detector, version=version, time=time, score=score, evidence=(request_id,), **where)
+    return _about(event_id, event_finding_id(event_id, detector, version), data, correlationid=request_id)
 
 
 def _about(event_id, identity, data, **more):

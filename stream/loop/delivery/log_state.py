@@ -107,8 +107,10 @@ class DeliveryLog:
         if data.side != _OUTPUT or model is None or model.canary is None:
             return
         version, is_error = data.model_version, isinstance(data, Verdict) and data.label == _ERROR
+        # Not the event's id: during an update of a detector, an answer can have the verdicts of two versions.
+        identity = f"{data.request_id}/{detector}"
         held = HeldVerdict(
-            event.time, event.id, conversation, key, detector, version, flagged, data.request_id, is_error
+            event.time, identity, conversation, key, detector, version, flagged, data.request_id, is_error
         )
         heapq.heappush(self.state.held, held)
 

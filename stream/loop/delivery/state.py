@@ -76,6 +76,7 @@ class DeliveryState(msgspec.Struct, kw_only=True):
 class HeldVerdict(msgspec.Struct, frozen=True, array_like=True, order=True):
     """A verdict on an answer, or the end of its request, that waits for the earlier records of a model with a canary.
 
+    `id` identifies the answer and the detector, whichever version of the detector gave the verdict.
     `is_error` is whether the detector could not read the answer.
     """
 

@@ -63,7 +63,7 @@ class Alerting:
     def finding(self, state: StreamAlerts, event: Event, offset: int) -> list[Event]:
         """Apply the finding at `offset` of the findings partition.
 
-        Findings are ignored if their offset, id or bucket was applied before.
+        Findings are ignored if their offset, event or bucket was applied before.
         """
         finding = event.data
         assert isinstance(finding, FindingRecord)
@@ -113,7 +113,8 @@ class Alerting:
         return None
 
     def _single(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
-        identity = short_id(event.id)
+        # Not the id: during an update of a detector, an event can have the findings of two versions.
+        identity = short_id(f"{finding.detector}/{(*finding.evidence, event.id)[0]}")
         if finding.score < self._settings.threshold.get(finding.detector, 0.0):
             return []
         if not finding.alarm or any(held == identity for _, held in state.held):

@@ -2,12 +2,14 @@
 
 import random
 
+import msgspec
 import pytest
 from support.delivery_events import KEY, M1, PARTITIONS, TEXT, blessed, end, ticks, verdict
 
 from stream.loop.delivery.log_state import DeliveryLog
 from stream.loop.delivery.state import DeliveryState
 from stream.loop.settings import DeliverySettings
+from stream.wire.ids import verdict_id
 
 SETTINGS = DeliverySettings(shadow_share=0, steps=(50, 100), min_events=20)
 SIGNAL_PARTITIONS = 3
@@ -106,3 +108,13 @@ def test_the_order_between_partitions_does_not_change_the_decisions():
     assert expected[0].route.reason.startswith("failure: ")
     for seed in range(5):
         assert applied(started(), lanes.values(), random.Random(seed)) == expected
+
+
+def test_an_answer_with_verdicts_of_two_versions_of_a_detector_counts_once():
+    log = started()
+    for version in ("1", "2"):
+        event = verdict(1, M1)
+        data = msgspec.structs.replace(event.data, version=version)
+        log.apply(msgspec.structs.replace(event, id=verdict_id(data.event_id, data.detector, version), data=data))
+    ticked(log, 10)
+    assert log.state.models[KEY].canary.counts == {"repetition": 1}

@@ -46,6 +46,16 @@ def test_an_alert_names_a_trained_version_and_no_base_version():
     assert [record.data.model_version for record in Alerts().run([trained, base])] == ["m_59a26d56f505", ""]
 
 
+def test_an_event_that_two_versions_of_a_detector_scored_counts_once():
+    """After a restart with another version, a worker can score events again that its predecessor did not commit."""
+    first = [finding_of(f"r{number}", 100.0 + number, "pii") for number in range(10)]
+    second = [finding_of(f"r{number}", 100.0 + number, "pii", version="2") for number in range(10)]
+    assert {event.id for event in first}.isdisjoint(event.id for event in second)
+    records = Alerts().run([*first, *second, finding_of("r10", 110.0, "pii", version="2"), watch_tick(1000.0)])
+    assert [record.data.severity for record in records] == ["warning"] * len(records)
+    assert (records[-1].data.events, records[-1].data.evidence_total) == (11, 11)
+
+
 def test_the_next_finding_after_a_resolve_opens_another_alert():
     alerts = Alerts()
     log = [finding_of("r1", 100.0, "pii"), watch_tick(500.0), finding_of("r2", 501.0, "pii")]
