@@ -104,8 +104,8 @@ async def admin_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AI
     try:
         await start_client(client)
         yield client
-    finally:
-        await client.close()
+    finally:  # close() suppresses a cancellation of the task that calls it (aiokafka 0.14)
+        await _stop(client.close(), otherwise=client.close)
 
 
 def paced(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:

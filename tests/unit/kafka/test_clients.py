@@ -3,10 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from stream.kafka.clients import consumer_for, paced, producer_for, start_client, stop_consumer
+from stream.kafka.clients import admin_for, consumer_for, paced, producer_for, start_client, stop_consumer
 
 
 class Fetcher:
@@ -110,6 +111,39 @@ async def test_a_producer_whose_stop_is_cancelled_ends_its_sender_and_closes_its
     assert closed == [producer.client]
     assert producer._sender.sender_task.cancelling()
     await asyncio.wait({producer._sender.sender_task})
+
+
+async def test_a_task_that_is_cancelled_while_its_admin_client_closes_ends(monkeypatch):
+    client = AIOKafkaAdminClient(bootstrap_servers="127.0.0.1:1")
+    closing, answer = asyncio.Event(), asyncio.Event()
+
+    async def start():
+        client._closed = False
+        client._client._sync_task = asyncio.create_task(synchronise())
+        await asyncio.sleep(0)
+
+    async def synchronise():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            closing.set()
+            await answer.wait()
+            raise
+
+    async def use():
+        async with admin_for({}):
+            pass
+
+    monkeypatch.setattr(client, "start", start)
+    monkeypatch.setattr("stream.kafka.clients.AIOKafkaAdminClient", lambda **_options: client)
+    using = asyncio.create_task(use())
+    await closing.wait()
+    using.cancel()
+    await asyncio.sleep(0)
+    answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    assert client._closed
 
 
 class Broker:
