@@ -37,7 +37,8 @@ def _lines(chain: Chain, *, only_broken: bool) -> Iterator[str]:
 
 
 def _line(node: Node) -> str:
-    facts = "  ".join(f"{name} {_shown(value)}" for name, value in node.facts.items())
+    texts_first = sorted(node.facts.items(), key=lambda fact: not isinstance(fact[1], str))
+    facts = "  ".join(f"{name} {_shown(value)}" for name, value in texts_first)
     at = format_time(node.at) if node.at else ""
     return f"  {node.kind:<10} {at:<28} {node.id}  {facts}".rstrip()
 

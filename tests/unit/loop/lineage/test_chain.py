@@ -11,7 +11,7 @@ from support.receiver import receiver
 
 from stream.address import Address
 from stream.errors import LineageRefused
-from stream.loop.lineage.chain import chain_of, wanted_requests
+from stream.loop.lineage.chain import Node, chain_of, wanted_requests
 from stream.loop.lineage.export import open_lineage, prov_json, send_open_lineage
 from stream.loop.lineage.facts import DatasetFacts, Facts, Place
 from stream.wire import (
@@ -156,6 +156,13 @@ def test_every_record_but_that_of_the_version_breaks_an_edge_if_it_is_removed():
 def test_a_name_in_a_printed_chain_cannot_control_the_terminal():
     chain = msgspec.structs.replace(chain_of(facts_of(log()), "m_1"), model="gpt\u202e4\x9b2J")
     assert next(iter(chain_lines(chain))) == "m_1  acme / gpt\ufffd4\ufffd2J"
+
+
+def test_the_reason_of_a_step_is_printed_before_its_numbers():
+    chain = chain_of(facts_of(log()), "m_1")
+    node = Node(kind="blessed", id="rt_1/blessed", at=1.0, facts={"held_out.pairs": 8.0, "reason": "not worse"})
+    printed = list(chain_lines(msgspec.structs.replace(chain, nodes=(node,))))
+    assert printed[1].endswith("rt_1/blessed  reason not worse  held_out.pairs 8")
 
 
 def test_removed_earlier_routes_and_the_pins_of_a_resumed_request_break_no_edge():
