@@ -23,12 +23,17 @@ MAX_CONNECTIONS = 1024
 _ENDS_IN_SPOOL = 4
 #: transformers reserves memory for `max_length` tokens of each slot; openvino only for the tokens of its requests.
 _OPENVINO_SLOTS, _SLOTS = 32, 8
+_BASE_URL = re.compile(r"https?://[^\s/?#@]+/[^\s?#@]+(?<!/completions)")
 
 
-def _with_host_and_port(url: str) -> str:
-    if url and not is_address(url):
-        raise ValueError("it has no valid host, or no valid port; name a host, and a port from 1 to 65535")
-    return url
+def _before_the_paths(url: str) -> str:
+    base = url.rstrip("/")
+    if url and not (is_address(base) and _BASE_URL.fullmatch(base)):
+        raise ValueError(
+            "it is not http(s)://host[:port]/path, with a port from 1 to 65535 and without user, query or /chat/completions; name the"
+            " server's base URL, such as http://127.0.0.1:8001/v1"
+        )
+    return base
 
 
 def _for_a_header(key: SecretStr) -> SecretStr:
@@ -99,10 +104,9 @@ class ModelSettings(Section):
         description="what generates the text; auto: vllm if Ray has a GPU, vllm is installed and the model is in Hugging Face's format, else openvino on a CPU "
         "for a GGUF file or OpenVINO IR, else transformers; upstream: another OpenAI-compatible server",
     )
-    base_url: Annotated[str, AfterValidator(_with_host_and_port)] = Field(
+    base_url: Annotated[str, AfterValidator(_before_the_paths)] = Field(
         "",
-        description="upstream: the other server's base URL, such as http://127.0.0.1:8001/v1",
-        pattern=r"^$|^https?://[^\s?#@]*/v1$",
+        description="upstream: the other server's base URL, such as http://127.0.0.1:8001/v1; Weir appends /chat/completions and other paths",
     )
     upstream_model: str = Field("", description="upstream: the model's name on the other server; empty: the same name")
     upstream_api_key: Annotated[SecretStr, AfterValidator(_for_a_header)] = Field(

@@ -64,16 +64,43 @@ def test_the_cache_of_a_container_image_is_used_by_every_table_without_its_own(l
         ("engine = 'upstream'", "the engine upstream needs a base_url"),
         ("images = true", "images is true, but engine is 'auto'"),
         ("base_url = 'http://127.0.0.1:1/v1'", "the others have none"),
-        ("engine = 'upstream'\nbase_url = 'http://127.0.0.1:1'", "base_url"),
-        ("engine = 'upstream'\nbase_url = 'http://127.0.0.1:99999/v1'", "base_url.*no valid host, or no valid port"),
-        ("engine = 'upstream'\nbase_url = 'http://[::1/v1'", "base_url.*no valid host, or no valid port"),
-        ("engine = 'upstream'\nbase_url = 'http:///v1'", "base_url.*no valid host, or no valid port"),
         ("slot = 3", 'models."x".slot .*unknown key'),
     ],
 )
 def test_a_wrong_table_is_an_error(load, table, problem):
     with pytest.raises(SettingsError, match=problem):
         load(f'[models."x"]\n{table}\n')
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:1",
+        "http://127.0.0.1:1/",
+        "http://127.0.0.1:99999/v1",
+        "http://[::1/v1",
+        "http:///v1",
+        "127.0.0.1:1/v1",
+        "https://user:secret@models.example/v1",
+        "https://models.example/v1?key=1",
+        "https://models.example/v1/chat/completions",
+    ],
+)
+def test_an_address_to_which_no_path_can_be_appended_is_an_error_with_the_fix(load, address):
+    with pytest.raises(
+        SettingsError, match=r"base_url .*; name the server's base URL, such as http://\S+/v1$"
+    ) as error:
+        load(f'[models."x"]\nengine = "upstream"\nbase_url = "{address}"\n')
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://models.example/v1", "https://models.example/v1beta/openai", "http://[::1]:1/a/v1"]
+)
+@pytest.mark.parametrize("end", ["", "/", "//"])
+def test_slashes_at_the_end_of_a_base_url_are_removed(load, address, end):
+    models = load(f'[models."x"]\nengine = "upstream"\nbase_url = "{address}{end}"\n').settings.models
+    assert models["x"].base_url == address
 
 
 def test_the_key_of_an_upstream_is_read_from_a_file_and_not_shown(load, tmp_path, capsys):
