@@ -3,6 +3,7 @@
 from stream.wire.errors import StreamError
 
 __all__ = [
+    "CERTIFICATE_FIX",
     "ArchiveFailed",
     "BrokerError",
     "DatasetDamaged",
@@ -21,9 +22,13 @@ __all__ = [
     "StreamError",
     "TopicMismatch",
     "TopicMissing",
+    "is_certificate_error",
     "kafka_problem",
     "no_kafka",
 ]
+
+#: The end of a sentence about a certificate that cannot be verified.
+CERTIFICATE_FIX = "correct the certificate, or name a PEM file with its CA in SSL_CERT_FILE"
 
 
 class LedgerError(StreamError):
@@ -96,6 +101,11 @@ class DatasetDamaged(StreamError):
 
 class LineageRefused(StreamError):
     """An OpenLineage endpoint does not answer, or does not accept an event."""
+
+
+def is_certificate_error(error: BaseException) -> bool:
+    """Return whether an error of httpx states that the certificate of a server cannot be verified; httpx has no class for it."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
 def no_kafka(bootstrap_servers: str, error: BaseException) -> BrokerError:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from serving.backend import RejectedRequest
+from stream.errors import CERTIFICATE_FIX, is_certificate_error
 
 ERROR, BROKEN, TIMEOUT = "upstream_error", "upstream_broken", "upstream_timeout"
 UNREACHABLE, CIRCUIT_OPEN = "upstream_unreachable", "upstream_circuit_open"
@@ -26,8 +27,8 @@ class UpstreamFailure(Exception):
         self.retryable = retryable
 
 
-class KeyRejected(UpstreamFailure):
-    """The other server, or the proxy before it, rejects Weir's key; only the operator can correct this."""
+class OperatorFailure(UpstreamFailure):
+    """Only the operator can correct this: the other server or a proxy rejects Weir's key, or Weir rejects a certificate."""
 
 
 def broken(what: str) -> UpstreamFailure:
@@ -48,6 +49,9 @@ def circuit_open(seconds: float) -> UpstreamFailure:
 def transport_failure(error: httpx.HTTPError | OSError, read_seconds: float, *, answered: bool) -> UpstreamFailure:
     """Return the failure for an error of the connection; `answered` is whether the response had begun."""
     name = type(error).__name__
+    if is_certificate_error(error):
+        message = f"Weir cannot verify the upstream server's certificate; the operator must {CERTIFICATE_FIX}."
+        return OperatorFailure(RejectedRequest(code=UNREACHABLE, status=502, message=message))
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
         message = f"The upstream server cannot be reached ({name})."
         return UpstreamFailure(RejectedRequest(code=UNREACHABLE, status=502, message=message), retryable=True)
@@ -68,7 +72,7 @@ def error_response(status: int, body: dict[str, Any] | None, seconds: float | No
         )
     if setting := _REJECTED_KEYS.get(status):  # the body may contain a part of the key
         message = f"The upstream server rejects Weir's key (status {status}); the operator must correct {setting}."
-        return KeyRejected(RejectedRequest(code=ERROR, status=502, message=message))
+        return OperatorFailure(RejectedRequest(code=ERROR, status=502, message=message))
     return UpstreamFailure(
         RejectedRequest(
             code=ERROR,

@@ -21,7 +21,7 @@ from serving.settings import ModelSettings
 from serving.upstream.circuit_breaker import CircuitBreaker
 from serving.upstream.event_stream import EventParser, EventTooLarge, ServerSentEvent
 from serving.upstream.failures import (
-    KeyRejected,
+    OperatorFailure,
     UpstreamFailure,
     broken,
     circuit_open,
@@ -89,6 +89,7 @@ class UpstreamBackend:
             # The semaphore limits the connections.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.slots_or_default),
             trust_env=not _is_loopback(settings.base_url),
+            verify=httpx.create_ssl_context(),  # reads SSL_CERT_FILE also without trust_env
         )
         self._upstream = UpstreamClient(self._client)
 
@@ -133,7 +134,7 @@ class UpstreamBackend:
                         yield item
                 self._circuit.succeeded()
         except UpstreamFailure as failure:
-            if isinstance(failure, KeyRejected):
+            if isinstance(failure, OperatorFailure):
                 _LOG.error("model %s: %s", self._name, failure.rejected.message)
             yield failure.rejected
         finally:

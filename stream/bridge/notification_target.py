@@ -10,6 +10,7 @@ import httpx
 
 from stream.bridge.backoff import BackOff
 from stream.bridge.metrics import BridgeMetrics
+from stream.errors import CERTIFICATE_FIX, is_certificate_error
 
 _LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 0.5
@@ -66,6 +67,8 @@ class NotificationTarget:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 response = await self._client.post(url, **request)
         except (httpx.HTTPError, TimeoutError) as error:
+            if is_certificate_error(error):
+                return f"its certificate cannot be verified; {CERTIFICATE_FIX}"
             return f"it does not answer ({type(error).__name__})"
         self.clock_ahead = _clock_ahead(response.headers.get("date", ""), time.time())
         if response.is_success:

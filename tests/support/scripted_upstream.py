@@ -136,11 +136,11 @@ class ScriptedUpstream:
 
 
 @asynccontextmanager
-async def scripted_upstream():
-    """Serve until the block ends."""
+async def scripted_upstream(tls=None):
+    """Serve until the block ends; with TLS if `tls` is the context of a server."""
     upstream = ScriptedUpstream()
-    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, limit=2**24)
-    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, limit=2**24, ssl=tls)
+    upstream.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield upstream
     finally:

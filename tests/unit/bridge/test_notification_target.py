@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import httpx
 from prometheus_client import CollectorRegistry
+from support.certificates import own_certificate
 
 from stream.bridge import notification_target
 from stream.bridge.metrics import BridgeMetrics
@@ -31,3 +32,21 @@ async def test_a_target_that_sends_an_answer_without_an_end_is_down(monkeypatch)
         target = NotificationTarget("webhook", "pager", client, longest_seconds=1.0, metrics=metrics, health=health)
         assert not await asyncio.wait_for(target.post(f"http://{host}:{port}", "al_1", content=b"{}"), 10)
     assert health == {"waiting for webhook pager": "it does not answer (TimeoutError)"}
+
+
+async def test_a_certificate_that_weir_cannot_verify_is_the_reason_with_the_fix(tmp_path, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    _, context = own_certificate(tmp_path)
+    health = {}
+
+    async def ignore(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(ignore, "127.0.0.1", 0, ssl=context) as server, httpx.AsyncClient() as client:
+        host, port = server.sockets[0].getsockname()
+        metrics = BridgeMetrics(CollectorRegistry())
+        target = NotificationTarget("webhook", "pager", client, longest_seconds=1.0, metrics=metrics, health=health)
+        assert not await target.post(f"https://{host}:{port}", "al_1", content=b"{}")
+    (reason,) = health.values()
+    assert "certificate cannot be verified" in reason
+    assert "SSL_CERT_FILE" in reason
