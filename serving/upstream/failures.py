@@ -49,6 +49,8 @@ def circuit_open(seconds: float) -> UpstreamFailure:
 def transport_failure(error: httpx.HTTPError | OSError, read_seconds: float, *, answered: bool) -> UpstreamFailure:
     """Return the failure for an error of the connection; `answered` is whether the response had begun."""
     name = type(error).__name__
+    if isinstance(error, httpx.ProxyError) and str(error).startswith("407"):  # the answer to CONNECT, before TLS
+        return error_response(httpx.codes.PROXY_AUTHENTICATION_REQUIRED, None, None)
     if is_certificate_error(error):
         message = f"Weir cannot verify the upstream server's certificate; the operator must {CERTIFICATE_FIX}."
         return OperatorFailure(RejectedRequest(code=UNREACHABLE, status=502, message=message))

@@ -1,8 +1,11 @@
 """The proxy of the environment, which is used for servers on other machines and never for this machine."""
 
+import asyncio
+
 import pytest
 from prometheus_client import CollectorRegistry
 
+from serving.backend import ModelRequest
 from serving.settings import ModelSettings
 from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_backend import UpstreamBackend
@@ -28,3 +31,35 @@ async def test_the_proxy_is_not_used_for_this_machine(monkeypatch, base_url, pro
     backend = UpstreamBackend("m", settings, UpstreamMetrics(CollectorRegistry()))
     assert bool(backend._client._mounts) == proxied
     await backend.close()
+
+
+@pytest.mark.parametrize("status", [407, 502])
+async def test_a_proxy_that_rejects_its_credentials_is_reported_as_an_error_of_the_operator(
+    monkeypatch, caplog, status
+):
+    connections = 0
+
+    async def refuse(reader, writer):
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d Refused\r\ncontent-length: 0\r\n\r\n" % status)
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        address = f"http://weir:secret@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, address)
+        settings = ModelSettings(engine="upstream", base_url="https://api.example.com/v1", upstream_retries=1)
+        backend = UpstreamBackend("m", settings, UpstreamMetrics(CollectorRegistry()))
+        request = ModelRequest(request_id="1", operation="chat", body={"messages": []})
+        (rejected,) = [item async for item in backend.generate(request)]
+        await backend.close()
+    assert rejected.status == 502
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith("serving.upstream")]
+    if status == 407:
+        assert (rejected.code, connections) == ("upstream_error", 1)
+        assert logged == [f"model m: {rejected.message}"]
+        assert "HTTPS_PROXY" in rejected.message
+    else:
+        assert (rejected.code, connections, logged) == ("upstream_unreachable", 2, [])
