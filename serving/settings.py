@@ -194,6 +194,12 @@ class ModelSettings(Section):
                 "engine is {engine} and base_url is {base_url}; the engine upstream needs a base_url, and the others have none",
                 {"engine": repr(self.engine), "base_url": repr(self.base_url)},
             )
+        if self.engine != "upstream" and self.upstream_api_key.get_secret_value():
+            raise PydanticCustomError(
+                "key_without_upstream",
+                "upstream_api_key is set, but engine is {engine}; set engine to 'upstream', or correct the name of the model in the variable",
+                {"engine": repr(self.engine)},
+            )
         return self
 
     @property

@@ -103,12 +103,27 @@ def test_slashes_at_the_end_of_a_base_url_are_removed(load, address, end):
     assert models["x"].base_url == address
 
 
-def test_the_key_of_an_upstream_is_read_from_a_file_and_not_shown(load, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("WEIR_MODELS__GPT__UPSTREAM_API_KEY_FILE", "sk-hidden\n"),
+        ("WEIR_MODELS_FILE", '{"gpt": {"upstream_api_key": "sk-hidden"}}'),
+    ],
+)
+def test_the_key_of_an_upstream_is_read_from_a_file_and_not_shown(load, tmp_path, variable, text):
     key = tmp_path / "key"
-    key.write_text("sk-hidden\n")
-    loaded = load(_TWO, WEIR_MODELS__SMALL__UPSTREAM_API_KEY_FILE=str(key))
-    assert loaded.settings.models["small"].upstream_api_key.get_secret_value() == "sk-hidden"
+    key.write_text(text)
+    loaded = load(_TWO.replace("gpt-4.1", "gpt"), **{variable: str(key)})
+    assert loaded.settings.models["gpt"].upstream_api_key.get_secret_value() == "sk-hidden"
     assert "sk-hidden" not in repr(loaded)
+
+
+def test_a_key_for_a_name_that_is_no_upstream_model_is_an_error_that_names_the_variable(load):
+    with pytest.raises(
+        SettingsError, match=r'"gpt_4" \(WEIR_MODELS__GPT_4__UPSTREAM_API_KEY.*upstream_api_key is set, but engine is'
+    ) as error:
+        load(_TWO, WEIR_MODELS__GPT_4__UPSTREAM_API_KEY="sk-hidden")
+    assert "sk-hidden" not in str(error.value)
 
 
 @pytest.mark.parametrize("other", ["[models.'b'.lora]\n'help' = '/adapters/2'", "[models.'help']"])
@@ -122,8 +137,8 @@ def test_two_models_or_adapters_with_one_name_are_an_error(load, other):
 
 @pytest.mark.parametrize("key", ["sk-\N{HORIZONTAL ELLIPSIS}1234", "sk-1234\r", " sk-1234"])
 def test_a_key_that_no_header_can_contain_is_an_error_without_the_key(load, key):
-    with pytest.raises(SettingsError, match=r'"small".upstream_api_key .* is \*+: it has a space') as error:
-        load(_TWO, WEIR_MODELS__SMALL__UPSTREAM_API_KEY=key)
+    with pytest.raises(SettingsError, match=r'"gpt".upstream_api_key .* is \*+: it has a space') as error:
+        load(_TWO.replace("gpt-4.1", "gpt"), WEIR_MODELS__GPT__UPSTREAM_API_KEY=key)
     assert "1234" not in str(error.value)
 
 
