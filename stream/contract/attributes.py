@@ -23,7 +23,9 @@ EVENT_HEADERS: Schema = {
         "ce_time": _text("Event time, UTC.", format="date-time"),
         "ce_subject": _text("Request, alert or retraining run of the event."),
         "ce_correlationid": _text("Id of the event's request: `x-request-id` of the gateway's response."),
-        "ce_causationid": _text("Id of the event that caused this event."),
+        "ce_causationid": _text(
+            "Id of the event that caused this event; of a silence or a review, the id of its alert."
+        ),
         "ce_traceparent": _text(
             "W3C trace context of the event's origin; the header `traceparent`, without `ce_`, belongs to the last transport only."
         ),

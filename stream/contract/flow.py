@@ -29,7 +29,11 @@ _MODEL = wire.ModelRecord.event_type
 _ROUTE = wire.RouteRecord.event_type
 
 _OF_REQUEST = "SHA-256 in hex over tenant, U+001F, and the conversation id, or the request id without a conversation."
-_OF_STREAM = "Tenant, model and side, joined by U+001F."
+_OF_JUDGMENT = "The key of its request. If the client did not name the conversation, the same hash with the request id."
+_OF_STREAM = (
+    "Tenant, model and side, joined by U+001F. With `drift_by_part`, the part group is the fourth field; for a version that Weir"
+    ' trained, the fourth field is the part group or "", and the fifth the version.'
+)
 
 #: The key of a record by event type; "" if it has none and its producer selects the partition.
 KEYS = {
@@ -48,9 +52,9 @@ KEYS = {
     _ALERT: "The alert id. The partition is that of tenant and model, joined by U+001F.",
     _SILENCE: "The silence id. The partition is that of the alerts that it mutes.",
     _RETRAINING: "Tenant and model, joined by U+001F.",
-    _FEEDBACK: "The key of its request.",
-    _LABEL: "The key of its request, or the request id if the conversation is not known.",
-    _CORRECTION: "The key of its request, or the request id if the conversation is not known.",
+    _FEEDBACK: _OF_JUDGMENT,
+    _LABEL: _OF_JUDGMENT,
+    _CORRECTION: _OF_JUDGMENT,
     _MODEL: "Tenant, model and version, joined by U+001F. The partition is that of tenant and model.",
     _ROUTE: "Tenant and model, joined by U+001F.",
     DEAD_LETTER: "The key of the record.",

@@ -13,7 +13,8 @@ from serving.inference_records import EndStatus
 from stream.contract import event_schema
 from stream.contract.attributes import EVENT_HEADERS
 from stream.contract.examples import example, example_event
-from stream.wire import EVENT_TYPES, decode, inference_key
+from stream.contract.flow import KEYS
+from stream.wire import EVENT_TYPES, decode, inference_key, stream_key
 
 GOLDEN = sorted((Path(__file__).parents[1] / "wire" / "golden").glob("*/*.json"))
 
@@ -79,6 +80,12 @@ def test_the_schema_names_every_value_that_this_version_writes(kind, field, valu
 def test_the_keys_of_the_examples_are_those_of_the_partitioner():
     event = example_event("weir.inference.request.v2")
     assert event.partitionkey == inference_key(event.data.tenant, event.data.conversation_id)
+
+
+def test_the_key_of_a_stream_names_all_its_fields():
+    assert stream_key("acme", "gpt", "input", "", "m_1").split("\x1f") == ["acme", "gpt", "input", "", "m_1"]
+    assert KEYS["weir.signal.v1"] == KEYS["weir.finding.v1"]
+    assert 'the fourth field is the part group or "", and the fifth the version' in KEYS["weir.finding.v1"]
 
 
 def test_unknown_fields_and_headers_are_valid():
