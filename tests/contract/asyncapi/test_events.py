@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -86,6 +87,13 @@ def test_the_key_of_a_stream_names_all_its_fields():
     assert stream_key("acme", "gpt", "input", "", "m_1").split("\x1f") == ["acme", "gpt", "input", "", "m_1"]
     assert KEYS["weir.signal.v1"] == KEYS["weir.finding.v1"]
     assert 'the fourth field is the part group or "", and the fifth the version' in KEYS["weir.finding.v1"]
+
+
+def test_the_page_for_an_own_trainer_names_every_required_field():
+    page = (Path(__file__).parents[3] / "docs" / "loop.md").read_text(encoding="utf-8")
+    section = page.partition("### Your own trainer")[2]
+    row = next(line for line in section.splitlines() if line.startswith("| `started`"))
+    assert set(event_schema("weir.retraining.v1")["required"]) <= set(re.findall(r"`(\w+)`", row))
 
 
 def test_unknown_fields_and_headers_are_valid():
