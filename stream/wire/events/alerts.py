@@ -18,6 +18,10 @@ class LogRange(EventData, frozen=True, kw_only=True):
 class AlertRecord(EventData, frozen=True, kw_only=True):
     """The state of one alert, published again when its state, severity or evidence changes; the key is `alert_id`.
 
+    Of the records of an alert, the one with the highest `revision` is its state; ignore a record with a lower `revision` that arrives later. `evidence`
+    are the ids of at most 20 of the `evidence_total` requests, `causation_ids` those of at most 20 findings. `windows` and `events` count the time
+    windows and events of the findings, and `principals` the events of at most 32 API keys. `score` is the highest score of findings about single
+    events, or the latest of findings about time windows. `statistic` and `limit` are those of the latest finding's test, 0 if it has none.
     `runbook` is the first step for an operator, in one sentence. In a drift alert, `sentinels` states whether the
     answers to Weir's fixed prompts changed too: ``moved`` (yes), ``still`` (no), or "" if the result is unknown. `part`
     is the part group of the stream (``prompt``, ``tool_result`` or ``answer``) if the tenant has ``drift_by_part``.

@@ -23,8 +23,9 @@ class Verdict(EventData, frozen=True, kw_only=True):
     """The result of one detector for one event.
 
     `part` is the JSON pointer of the part with the highest score, such as ``/messages/3/parts/0``; "" if the detector read all text parts together,
-    joined by line breaks. `label` is the detector's name for its decision. Without a finding, it is ``ok``, ``error`` (the text was not read, or only
-    in part) or ``unsupported_language``. `model_version` is the version that answered, so that the answers of two versions can be compared.
+    joined by line breaks. `flagged` is whether `score`, in [0, 1], reaches the detector's threshold: a finding. `label` is the detector's name for its
+    decision. Without a finding, it is ``ok``, ``error`` (the text was not read, or only in part), ``unknown`` (the detector cannot decide) or
+    ``unsupported_language``. `covered` is the share of the text that was read. `model_version` is the version that answered, so that the answers of two versions can be compared.
     """
 
     event_type: ClassVar[str] = "weir.verdict.v1"
@@ -111,7 +112,7 @@ class Signal(EventData, frozen=True, kw_only=True):
 class FindingRecord(EventData, frozen=True, kw_only=True):
     """A detector's finding about one event (`bucket` is None), or about one closed bucket (time window) of a stream.
 
-    `part` is the part group of the stream's signals, or "". `model_version` is the version of the stream's events if Weir
+    If `alarm` is false, the window had no alarm. `part` is the part group of the stream's signals, or "". `model_version` is the version of the stream's events if Weir
     trained this version, else "".
     """
 

@@ -89,6 +89,16 @@ def test_the_key_of_a_stream_names_all_its_fields():
     assert 'the fourth field is the part group or "", and the fifth the version' in KEYS["weir.finding.v1"]
 
 
+@pytest.mark.parametrize("name", ["revision", "evidence", "causation_ids", "principals", "score", "statistic"])
+def test_the_schema_of_an_alert_explains_the_fields_that_consumers_compare(name):
+    assert f"`{name}`" in event_schema("weir.alert.v1")["description"]
+
+
+@pytest.mark.parametrize("label", ["ok", "error", "unknown", "unsupported_language"])
+def test_the_schema_of_a_verdict_names_every_label_without_a_finding(label):
+    assert f"``{label}``" in event_schema("weir.verdict.v1")["description"]
+
+
 def test_the_page_for_an_own_trainer_names_every_required_field():
     page = (Path(__file__).parents[3] / "docs" / "loop.md").read_text(encoding="utf-8")
     section = page.partition("### Your own trainer")[2]
