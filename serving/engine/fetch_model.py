@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
-_SOURCES = ("auto", "hub", "wheel", "local")
 _KINDS = ("wheel", "hub")
 _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 _Fill = Callable[[Path], tuple[str, str]]
@@ -61,7 +60,7 @@ def ensure(
     cache_dir
         Folder of fetched models; `default_cache_dir()` if `None`.
     source
-        `hub`, `wheel`, `local`, or `auto`: uses installed files; if none, the wheel; if none, the hub.
+        `hub`, `wheel`, or `auto`: uses installed files; if none, the wheel; if none, the hub.
 
     Raises
     ------
@@ -72,12 +71,10 @@ def ensure(
     EngineError
         The files cannot be written to `cache_dir`.
     """
-    if source not in _SOURCES:
-        raise ModelNotFoundError(f"model source {source!r} is not supported: choose one of {', '.join(_SOURCES)}")
     if name == ECHO_MODEL:
         return ModelFiles(path=Path(), digest=ECHO_MODEL, source="builtin", version=ECHO_MODEL)
     cache = cache_dir or default_cache_dir()
-    if name in CATALOGUE and source != "local":
+    if name in CATALOGUE:
         return _known(name, cache, source, progress)
     local = Path(name).expanduser()
     if local.is_dir() or (local.suffix == ".gguf" and (local.exists() or not _REPOSITORY.fullmatch(name))):
@@ -125,7 +122,7 @@ def _local(model: Path) -> ModelFiles:
 
 
 def _repository(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:
-    if "/" not in name or source in ("wheel", "local"):
+    if "/" not in name or source == "wheel":
         raise ModelNotFoundError(
             f"model {name!r} is neither a known name nor a directory: set one of {', '.join([*CATALOGUE, ECHO_MODEL])}, "
             "a model directory, a GGUF file, or a hub repository owner/name"

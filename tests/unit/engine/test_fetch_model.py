@@ -243,11 +243,6 @@ def test_the_error_for_an_unknown_name_lists_the_known_models(name, tmp_path, mo
         assert repr(name) in str(error.value)
 
 
-def test_an_unknown_source_is_an_error():
-    with pytest.raises(ModelNotFoundError, match="'ftp' is not supported: choose one of auto, hub, wheel, local"):
-        weights.ensure(DEFAULT_MODEL, source="ftp")
-
-
 def test_the_echo_engine_needs_no_files():
     assert weights.ensure("echo").source == "builtin"
 
