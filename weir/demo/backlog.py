@@ -1,18 +1,18 @@
-"""The backlog of the score stage, and the time to read it: the demo waits longer while there is a backlog."""
+"""The backlog of the score stage: the demo waits longer while there is a backlog."""
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import msgspec
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from stream.kafka.admin import group_offsets
 from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.lag import consumer_lag, groups_of
 from stream.settings import KafkaSettings
-from weir.client.times import format_duration
 
 #: The demo's time limits: without the time in which the score stage reads a backlog, and including that time.
 LIMIT_SECONDS = 240.0
@@ -31,43 +31,6 @@ class Position(msgspec.Struct, frozen=True):
     unread: int
 
 
-class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """The score stage's progress since `began`; times are seconds of the monotonic clock.
-
-    `first` is the position at `began`, `last` the newest position. `advanced` is when the position last changed.
-    """
-
-    first: Position
-    began: float
-    last: Position
-    advanced: float
-    now: float
-
-    @property
-    def notable(self) -> bool:
-        """Whether the number of unread records exceeds the number that the score stage reads between two commits."""
-        return self.last.unread >= _NOTABLE_RECORDS
-
-    def shrinking(self, now: float) -> bool:
-        """Whether there is a backlog and the score stage has advanced in the last minute."""
-        return self.notable and now - self.advanced < _STALLED_SECONDS
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds to read the unread records at the average rate since `began`; None before the first commit after `began`."""
-        read = self.last.read - self.first.read
-        if read <= 0 or self.now <= self.began:
-            return None
-        return self.last.unread * (self.now - self.began) / read
-
-    def __str__(self) -> str:
-        """Return the number of unread records and, if known, the remaining time."""
-        left = self.seconds_left
-        return f"score: {self.last.unread:,} records to read" + (
-            f", ~{format_duration(left)}" if left is not None else ""
-        )
-
-
 async def score_position(kafka: KafkaSettings) -> Position:
     """Return the score stage's position; raises one of BROKER_ERRORS if Kafka does not answer."""
     topic = kafka.names.inference
@@ -81,53 +44,56 @@ async def score_position(kafka: KafkaSettings) -> Position:
     )
 
 
-async def follow_backlog(
-    position: Callable[[], Awaitable[Position]],
-    show: Callable[[Backlog], None],
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> None:
-    """Call `show` with the backlog every 5 seconds until cancelled, except while Kafka does not answer."""
-    backlog: Backlog | None = None
-    while True:
-        with contextlib.suppress(*BROKER_ERRORS):
-            last, now = await position(), clock()
-            if backlog is None:
-                backlog = Backlog(first=last, began=now, last=last, advanced=now, now=now)
-            else:
-                advanced = now if last.read > backlog.last.read else backlog.advanced
-                backlog = msgspec.structs.replace(backlog, last=last, advanced=advanced, now=now)
-            show(backlog)
-        await sleep(_POLL_SECONDS)
-
-
-class BacklogView:
-    """Shows the newest backlog: on a terminal as one row of `progress`, else as a new line."""
+class Backlog:
+    """The unread records of the score stage, shown on a terminal as one row of `progress`, else as a new line."""
 
     def __init__(self, progress: Progress, line: Callable[[str], None]) -> None:
         self._progress = progress
         self._line = line
-        self._row: TaskID | None = None
-        self.newest: Backlog | None = None
+        self._row = progress.add_task("", total=None, visible=False)
+        self._first: int | None = None
+        self._last = Position(0, 0)
+        self._advanced = -math.inf
 
-    def show(self, backlog: Backlog) -> None:
-        """Show `backlog` if it is large enough (:attr:`Backlog.notable`)."""
-        self.newest = backlog
+    @property
+    def notable(self) -> bool:
+        """Whether the number of unread records exceeds the number that the score stage reads between two commits."""
+        return self._last.unread >= _NOTABLE_RECORDS
+
+    def shrinking(self, now: float) -> bool:
+        """Whether there is a backlog and the score stage has advanced in the last minute."""
+        return self.notable and now - self._advanced < _STALLED_SECONDS
+
+    def __str__(self) -> str:
+        """Return the number of unread records, or "" if it is not notable."""
+        return f"score: {self._last.unread:,} records to read" if self.notable else ""
+
+    async def follow(self, kafka: KafkaSettings) -> None:
+        """Read and show the position every 5 seconds until cancelled, except while Kafka does not answer."""
+        while True:
+            with contextlib.suppress(*BROKER_ERRORS):
+                self.show(await score_position(kafka), time.monotonic())
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def show(self, position: Position, now: float) -> None:
+        """Take `position` as the newest, and show it if it is notable."""
+        if self._first is None:
+            self._first, self._advanced = position.read, now
+        elif position.read > self._last.read:
+            self._advanced = now
+        self._last = position
         if not self._progress.console.is_interactive:
-            if backlog.notable:
-                self._line(str(backlog))
+            if self.notable:
+                self._line(str(self))
             return
-        if self._row is None:
-            self._row = self._progress.add_task("", total=None, visible=False)
-        done = max(backlog.last.read - backlog.first.read, 0)
-        total = done + backlog.last.unread
-        self._progress.update(self._row, description=str(backlog), total=total, completed=done, visible=backlog.notable)
+        done = max(position.read - self._first, 0)
+        self._progress.update(
+            self._row, description=str(self), total=done + position.unread, completed=done, visible=self.notable
+        )
 
     def hide(self) -> None:
         """Remove the row from the terminal."""
-        if self._row is not None:
-            self._progress.update(self._row, visible=False)
+        self._progress.update(self._row, visible=False)
 
 
 class Deadline:
@@ -137,12 +103,12 @@ class Deadline:
         self._began = self._checked = now
         self._counted = 0.0
 
-    def passed(self, now: float, backlog: Backlog | None) -> bool:
+    def passed(self, now: float, backlog: Backlog) -> bool:
         """Return whether the demo has exceeded one of its two limits.
 
         LONGEST_SECONDS limits the whole time. LIMIT_SECONDS limits the time in which no backlog shrank.
         """
-        if backlog is None or not backlog.shrinking(now):
+        if not backlog.shrinking(now):
             self._counted += now - self._checked
         self._checked = now
         return self._counted > LIMIT_SECONDS or now - self._began > LONGEST_SECONDS

@@ -27,7 +27,7 @@ from stream.score_text import score_text
 from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, Event, RetrainingRecord, Verdict
 from weir.client import effective_kafka
-from weir.demo.backlog import BacklogView, Deadline, follow_backlog, score_position
+from weir.demo.backlog import Backlog, Deadline
 from weir.demo.last_verdicts import LIMIT_SECONDS, last_verdicts
 from weir.demo.loop import Loop
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
@@ -85,17 +85,16 @@ async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
     results = DemoResults(tenant=tenant, started=time.monotonic())
     with _progress(console) as progress:
         line = partial(_print_line, progress.console, results)
-        view = BacklogView(progress, line)
-        watching = asyncio.create_task(follow_backlog(partial(score_position, kafka), view.show))
+        backlog = Backlog(progress, line)
         followers = _follow(kafka, results, line)
-        tasks = [*followers, watching]
+        tasks = [*followers, asyncio.create_task(backlog.follow(kafka))]
         try:
             results.started = time.monotonic()
             reviews = Reviews(traffic) if not quick else None
             for name, prompts, _ in _PHASES:
                 advance = partial(_advance, progress, progress.add_task(name, total=len(prompts)), reviews)
                 await traffic.send(prompts, advance)
-            seen = asyncio.create_task(_until_seen(results, traffic, progress, view, reviews))
+            seen = asyncio.create_task(_until_seen(results, traffic, progress, backlog, reviews))
             tasks.append(seen)
             done, _ = await asyncio.wait((seen, *followers), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -105,13 +104,13 @@ async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
                 line(f"reviewers sent {count_text(len(reviews.accepted), 'better answer')}")
                 await delivered(kafka, reviews.accepted, reviews.began)
                 await _close_loop(settings, kafka, traffic, results, progress)
-            if view.newest is None or not view.newest.notable:
+            if not backlog.notable:
                 await _count_last_verdicts(settings, traffic, results, line)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            view.hide()
+            backlog.hide()
             await traffic.close()
     answered = sum(answer.status == 200 for answer in traffic.answers)
     if not answered:
@@ -119,8 +118,7 @@ async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
         raise StackError(
             f"{base_url} answered none of {len(traffic.answers)} requests (HTTP status {statuses}; 0: no answer); see `weir status`"
         )
-    backlog = str(view.newest) if view.newest is not None and view.newest.notable else ""
-    return Outcome(results=results, answered=answered, refused=len(traffic.answers) - answered, backlog=backlog)
+    return Outcome(results=results, answered=answered, refused=len(traffic.answers) - answered, backlog=str(backlog))
 
 
 def _print_plan(console: Console, tenant: str, model: str) -> None:
@@ -178,16 +176,16 @@ async def _count_last_verdicts(
 
 
 async def _until_seen(
-    results: DemoResults, traffic: Traffic, progress: Progress, view: BacklogView, reviews: Reviews | None
+    results: DemoResults, traffic: Traffic, progress: Progress, backlog: Backlog, reviews: Reviews | None
 ) -> None:
     """Slowly send more prompts about the new subject until no result is missing or the deadline has passed."""
     task = progress.add_task("waiting", total=None)
     deadline = Deadline(results.started)
     while missing := results.missing():
-        if deadline.passed(time.monotonic(), view.newest):
+        if deadline.passed(time.monotonic(), backlog):
             return
         progress.update(task, description=f"waiting for: {', '.join(missing)}")
-        if view.newest is None or not view.newest.notable:  # more requests would only lengthen a backlog
+        if not backlog.notable:  # more requests would only lengthen a backlog
             await traffic.send((*NEW_TOPIC[:8], TOXIC[0]), partial(_advance, progress, task, reviews))
         await asyncio.sleep(0.5)
     progress.update(task, visible=False)
