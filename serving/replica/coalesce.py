@@ -2,29 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Generic, TypeVar
+from contextlib import aclosing
+from typing import TypeVar
 
 ChunkT = TypeVar("ChunkT")
 JoinedT = TypeVar("JoinedT")
-
-
-class _Buffer(Generic[ChunkT]):
-    """Chunks that have arrived and are not sent yet."""
-
-    def __init__(self) -> None:
-        self.filled = asyncio.Event()
-        self.ended = False
-        self._chunks: list[ChunkT] = []
-
-    def put(self, chunk: ChunkT) -> None:
-        self._chunks.append(chunk)
-        self.filled.set()
-
-    def take(self) -> list[ChunkT]:
-        """Return the chunks that arrived since the last call."""
-        chunks, self._chunks = self._chunks, []
-        self.filled.clear()
-        return chunks
 
 
 async def coalesced(
@@ -35,32 +17,30 @@ async def coalesced(
     `join` gets at least one chunk. Closing this generator closes `chunks`. If `chunks` raises an error, this generator
     first yields all chunks before the error.
     """
-    buffer = _Buffer[ChunkT]()
-    pump = asyncio.create_task(_pump(chunks, buffer))
+    arrived: list[ChunkT] = []
+    changed = asyncio.Event()
+
+    async def read() -> None:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                arrived.append(chunk)
+                changed.set()
+
+    reading = asyncio.create_task(read())
+    reading.add_done_callback(lambda _: changed.set())
     clock = asyncio.get_running_loop().time
     due = clock()
     try:
-        while True:
-            await buffer.filled.wait()
-            if (left := due - clock()) > 0 and not buffer.ended:
-                await asyncio.wait((pump,), timeout=left)
+        while arrived or not reading.done():
+            await changed.wait()
+            if (left := due - clock()) > 0 and not reading.done():
+                await asyncio.wait((reading,), timeout=left)
             due = clock() + hold_seconds
-            ended = buffer.ended
-            if arrived := buffer.take():
-                yield join(arrived)
-            if ended:
-                break
-        await pump
+            changed.clear()
+            if arrived:
+                taken, arrived[:] = arrived[:], []
+                yield join(taken)
+        await reading
     finally:
-        pump.cancel()
-        await asyncio.gather(pump, return_exceptions=True)
-
-
-async def _pump(chunks: AsyncGenerator[ChunkT, None], buffer: _Buffer[ChunkT]) -> None:
-    try:
-        async for chunk in chunks:
-            buffer.put(chunk)
-    finally:
-        buffer.ended = True
-        buffer.filled.set()
-        await chunks.aclose()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
