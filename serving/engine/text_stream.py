@@ -53,27 +53,26 @@ class Detokeniser:
 
 
 class StopStrings:
-    """Finds stop strings in a stream of text; text that may begin a stop string is kept until more text arrives."""
+    """Finds stop strings in a stream of text; text that may begin a stop string is kept until more text arrives.
+
+    `rest` is the text after the first stop string that was found.
+    """
 
     def __init__(self, stop: Sequence[str]) -> None:
         self._stop = tuple(text for text in stop if text)
-        self._held = ""
+        self._held = self.rest = ""
         self.stopped = False
-
-    @property
-    def held(self) -> str:
-        """The kept text."""
-        return self._held
 
     def push(self, text: str) -> str:
         """Add `text`; return the text that cannot belong to a stop string. Sets `stopped` if a stop string is found."""
         if not self._stop:
             return text
         held = self._held + text
-        found = [at for stop in self._stop if (at := held.find(stop)) >= 0]
+        found = [(at, at + len(stop)) for stop in self._stop if (at := held.find(stop)) >= 0]
         if found:
-            self.stopped, self._held = True, ""
-            return held[: min(found)]
+            start, end = min(found)
+            self.stopped, self._held, self.rest = True, "", held[end:]
+            return held[:start]
         keep = max(_overlap(held, stop) for stop in self._stop)
         self._held = held[len(held) - keep :]
         return held[: len(held) - keep]

@@ -60,12 +60,11 @@ class ReasoningReader:
         return text
 
     def _inside(self, text: str) -> SplitText:
-        whole = self._tag.held + text
         reasoning = self._without_leading_space(self._tag.push(text))
         if not self._tag.stopped:
             return SplitText(reasoning, "")
         self._state, self._at_start = "after", True
-        return SplitText(reasoning, self._without_leading_space(whole[whole.index(_CLOSE) + len(_CLOSE) :]))
+        return SplitText(reasoning, self._without_leading_space(self._tag.rest))
 
     def _without_leading_space(self, text: str) -> str:
         if self._at_start:

@@ -122,13 +122,11 @@ class _Tagged:
 
     def _outside_call(self, text: str, piece: Piece) -> str:
         """Take text up to the next opening tag; return the text after the tag."""
-        held = self._tag.held
         piece.text += self._tag.push(text)
         if not self._tag.stopped:
             return ""
-        self._inside, self._tag = True, StopStrings((TOOL_CALL_TAG,))
-        whole = held + text
-        return whole[whole.index(TOOL_CALL_TAG) + len(TOOL_CALL_TAG) :]
+        rest, self._inside, self._tag = self._tag.rest, True, StopStrings((TOOL_CALL_TAG,))
+        return rest
 
     def _inside_call(self, text: str, piece: Piece) -> str:
         """Take text up to the closing tag; return the text after the tag."""
