@@ -28,7 +28,7 @@ def retraining(context: click.Context, *, follow: bool, since: str | None, as_js
     """Show retraining events, oldest first. A suppressed event states which conditions for retraining do not hold.
 
     Suppressed events of one model with the same failed conditions are one line, with their number and the times of the first and
-    the newest event. --json prints every event.
+    the newest event. --json, and --follow in a pipe, print every event.
 
     \b
     Examples:
@@ -46,8 +46,8 @@ def retraining(context: click.Context, *, follow: bool, since: str | None, as_js
     if as_json:
         print_stream(stream, print_json, follow=follow)
         return
-    with retraining_view(screen(), follow=follow) as view:
-        shown = print_stream(stream, view.show, view.refresh, follow=follow)
+    with retraining_view(screen(), follow=follow) as show:
+        shown = print_stream(stream, show, follow=follow)
     if not shown and not follow:
         click.echo("no retraining events" + (f" since {since}" if since else ""), err=True)
 

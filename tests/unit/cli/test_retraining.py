@@ -32,10 +32,9 @@ def shown(events, *, follow, terminal=False):
     """Return the lines on the console after all events."""
     out = io.StringIO()
     console = Console(file=out, width=240, force_terminal=terminal, markup=False, legacy_windows=False)
-    with retraining_view(console, follow=follow) as view:
+    with retraining_view(console, follow=follow) as show:
         for one in events:
-            view.show(one)
-            view.refresh()
+            show(one)
     return out.getvalue().splitlines()
 
 
@@ -60,19 +59,10 @@ def test_events_without_gates_are_grouped_by_their_reason():
     assert len(shown([event(1), event(1), event(2)], follow=False)) == 2
 
 
-def test_in_a_pipe_a_repeated_suppression_is_printed_at_most_once_per_minute(monkeypatch):
-    now = 0.0
-    monkeypatch.setattr("weir.cli.render.retraining.time.monotonic", lambda: now)
-    out = io.StringIO()
-    with retraining_view(Console(file=out, width=240), follow=True) as view:
-        for second in range(150):
-            now = float(second)
-            if second < 100:
-                view.show(event(second, **WINDOWS))
-            view.refresh()
-    lines = out.getvalue().splitlines()
-    assert [f"{count} times" in line for count, line in zip((61, 100), lines[1:], strict=True)] == [True, True]
-    assert "times" not in lines[0]
+def test_a_pipe_gets_each_event_at_once():
+    lines = shown(EVENTS, follow=True)
+    assert [re.search(r"rt_\d", line).group() for line in lines] == [f"rt_{number}" for number in range(1, 7)]
+    assert not any("times" in line for line in lines)
 
 
 @pytest.mark.parametrize("entries", [1, 12])

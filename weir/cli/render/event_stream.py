@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from weir.cli.render.standard_streams import output_closed
 
-_REFRESH_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 ItemT = TypeVar("ItemT")
 
 
@@ -23,26 +23,18 @@ async def oldest_first(
         yield item
 
 
-def print_stream(
-    stream: AsyncGenerator[ItemT, None],
-    show: Callable[[ItemT], None],
-    refresh: Callable[[], None] = lambda: None,
-    *,
-    follow: bool,
-) -> int:
-    """Call `show` with each event and `refresh` once per second; return the number of events shown.
+def print_stream(stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], object], *, follow: bool) -> int:
+    """Call `show` with each event; return the number of events shown.
 
     SIGINT and SIGTERM are the normal end if `follow` is true; else they raise :class:`KeyboardInterrupt`.
     """
-    shown, interrupted = asyncio.run(_drain(stream, show, refresh))
+    shown, interrupted = asyncio.run(_drain(stream, show))
     if interrupted and not follow:
         raise KeyboardInterrupt
     return shown
 
 
-async def _drain(
-    stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None], refresh: Callable[[], None]
-) -> tuple[int, bool]:
+async def _drain(stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], object]) -> tuple[int, bool]:
     """Show events until the stream ends, standard output is closed, or SIGINT or SIGTERM arrives.
 
     Return the number of events shown, and whether a signal arrived.
@@ -60,7 +52,7 @@ async def _drain(
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
             loop.add_signal_handler(number, interrupt)
-    refreshing = asyncio.create_task(_repeat(refresh, task.cancel))
+    watching = asyncio.create_task(_when_closed(task.cancel))
     async with aclosing(stream):
         try:
             async for item in stream:
@@ -71,12 +63,13 @@ async def _drain(
         except asyncio.CancelledError:
             task.uncancel()
         finally:
-            refreshing.cancel()
+            watching.cancel()
     return shown, interrupted
 
 
-async def _repeat(refresh: Callable[[], None], stop: Callable[[], object]) -> None:
-    while not output_closed():
-        await asyncio.sleep(_REFRESH_SECONDS)
-        refresh()
-    stop()
+async def _when_closed(stop: Callable[[], object]) -> None:
+    while True:
+        if output_closed():
+            stop()
+            return
+        await asyncio.sleep(_CHECK_SECONDS)

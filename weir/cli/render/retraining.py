@@ -1,7 +1,6 @@
-"""Format retraining events as lines of text; suppressed events with the same reason are one line."""
+"""Format retraining events as lines of text; suppressed events with the same reason are one line, except in a pipe with ``--follow``."""
 
 import contextlib
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 
@@ -18,7 +17,6 @@ _STATE_STYLE = {"requested": "bold magenta", "promoted": "green", "rolled_back":
 #: Number of entries that a terminal redraws; older entries are printed and do not change.
 _REDRAWN = 8
 _REDRAWN_STATES = ("suppressed", "progress")
-_PRINT_SECONDS = 60.0
 
 
 def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
@@ -50,46 +48,37 @@ def _measured(event: Retraining) -> str:
 
 
 @contextlib.contextmanager
-def retraining_view(console: Console, *, follow: bool) -> Iterator["_Collected"]:
-    """Yield a view of retraining events.
+def retraining_view(console: Console, *, follow: bool) -> Iterator[Callable[[Retraining], object]]:
+    """Yield a function that shows a retraining event.
 
-    If `follow` is true, the view prints each event immediately, and the caller must call its `refresh` every second.
-    If `follow` is false, the view prints all events when the body ends.
+    If `follow` is true, it shows each event immediately; without a terminal, each event is a line.
+    If `follow` is false, all entries are printed when the body ends.
     """
     if not follow:
-        collected = _Collected()
-        yield collected
-        for entry in collected.history.entries.values():
+        history: RetrainingHistory[Retraining] = RetrainingHistory()
+        yield history.add
+        for entry in history.entries.values():
             console.print(entry_line(entry), soft_wrap=True)
     elif console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
-            yield _Redrawn(live)
+            yield _Redrawn(live).show
     else:
-        yield _Paced(console)
+        yield lambda event: console.print(
+            entry_line(RetrainingEntry(event=event, count=1, first_at=event.at)), soft_wrap=True
+        )
 
 
-class _Collected:
-    def __init__(self) -> None:
-        self.history: RetrainingHistory[Retraining] = RetrainingHistory()
-
-    def show(self, event: Retraining) -> None:
-        self.history.add(event)
-
-    def refresh(self) -> None:
-        pass
-
-
-class _Redrawn(_Collected):
-    """On a terminal: shows the newest suppressed entries and the progress in the last lines, and redraws these lines at each change."""
+class _Redrawn:
+    """Shows the newest suppressed entries and the progress in the last lines, and redraws these lines at each change."""
 
     def __init__(self, live: Live) -> None:
-        super().__init__()
         self._live = live
+        self._history: RetrainingHistory[Retraining] = RetrainingHistory()
         self._drawn: OrderedDict[Hashable, Text] = OrderedDict()
 
     def show(self, event: Retraining) -> None:
-        key = self.history.add(event)
-        line = entry_line(self.history.entries[key])
+        key = self._history.add(event)
+        line = entry_line(self._history.entries[key])
         if event.state not in _REDRAWN_STATES:
             self._live.console.print(line)
         else:
@@ -98,24 +87,3 @@ class _Redrawn(_Collected):
             if len(self._drawn) > _REDRAWN:
                 self._live.console.print(self._drawn.popitem(last=False)[1])
         self._live.update(Group(*self._drawn.values()), refresh=True)
-
-
-class _Paced(_Collected):
-    """Without a terminal: prints an entry when it is new, and then its changes at most once per minute."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-        self._due: dict[Hashable, float] = {}
-        self._waiting: set[Hashable] = set()
-
-    def show(self, event: Retraining) -> None:
-        self._waiting.add(self.history.add(event))
-        self.refresh()
-
-    def refresh(self) -> None:
-        now = time.monotonic()
-        for key in [key for key in self._waiting if now >= self._due.get(key, now)]:
-            self._waiting.remove(key)
-            self._due[key] = now + _PRINT_SECONDS
-            self._console.print(entry_line(self.history.entries[key]), soft_wrap=True)
