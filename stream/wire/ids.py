@@ -69,6 +69,11 @@ def retraining_id(tenant: str, model: str, alert_ids: tuple[str, ...], state: st
     return _digest("rt", tenant, model, state, *sorted(alert_ids))
 
 
+def model_id(tenant: str, model: str, version: str, request: str, dataset: str) -> str:
+    """Return the id of the record that a version was made from the dataset with digest `dataset` for retraining request `request`."""
+    return _digest("mv", tenant, model, version, request, dataset)
+
+
 def route_id(tenant: str, model: str, epoch: int) -> str:
     """Return the id of a route, a hash of tenant, model and epoch."""
     return _digest("ro", tenant, model, str(epoch))

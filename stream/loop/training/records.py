@@ -8,6 +8,7 @@ from stream.loop.training.job import VersionFolder
 from stream.loop.training.machine import Work
 from stream.loop.training.manifest import VersionManifest
 from stream.wire import Event, ModelRecord, RetrainingRecord, tenant_model_key, version_key
+from stream.wire.ids import model_id
 
 #: The source of the events, and `by` in the records.
 TRAINER = "trainer"
@@ -64,7 +65,7 @@ def model_event(home: Path, manifest: VersionManifest, retraining_id: str = "", 
         card=folder.card.read_text(encoding="utf-8"),
     )
     return Event(
-        id=version_key(job.tenant, job.model, manifest.version),
+        id=model_id(job.tenant, job.model, manifest.version, record.retraining_id, record.dataset_digest),
         source=_SOURCE,
         type=ModelRecord.event_type,
         time=at,

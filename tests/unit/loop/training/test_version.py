@@ -107,6 +107,13 @@ def test_the_event_of_weights_that_were_made_before_names_the_request_of_the_run
         assert (event.data.retraining_id, event.causationid) == (named, named)
 
 
+def test_the_records_of_one_version_for_two_requests_are_two_events_and_a_repeated_record_is_one(base, adapter, home):
+    made = make_version(tiny_job(base, home), home, adapter, NUMBERS)
+    ids = [model_event(home, made, request, "digest").id for request in ("rt_1", "rt_2", "rt_1")]
+    assert ids[0] == ids[2] != ids[1]
+    assert all(name.isprintable() for name in ids)
+
+
 @pytest.mark.parametrize(("field", "value"), [("tenant", "beta"), ("model", "n")])
 def test_the_same_weights_for_another_owner_are_an_error_and_the_version_is_kept(base, adapter, home, field, value):
     made = make_version(tiny_job(base, home), home, adapter, NUMBERS)
