@@ -195,8 +195,11 @@ def _log_mean(logarithms: list[float]) -> float:
 
 def _nearest(champion: float, challenger: float, sizes: tuple[int, int], margin: float) -> float:
     """Return x of the null point (x, x + margin) with the smallest divergence from (champion, challenger)."""
-    low, high = 0.0, 1.0 - margin
-    for _ in range(50):
+    if margin == 0:
+        return (sizes[0] * champion + sizes[1] * challenger) / (sizes[0] + sizes[1])
+    least, most = sorted((champion, challenger - margin))
+    low, high = max(least, 0.0), min(most, 1.0 - margin)
+    for _ in range(30):
         middle = (low + high) / 2
         moved = middle + margin
         slope = sizes[0] * (middle - champion) / (middle * (1 - middle))
