@@ -35,6 +35,12 @@ def start(plan, report=None):
     return supervisord
 
 
+@pytest.fixture(autouse=True)
+def short_back_off(monkeypatch):
+    """With the default of 8, supervisord gives up after 36 s."""
+    monkeypatch.setattr("weir.local.supervisord.start_supervisord._START_RETRIES", 2)
+
+
 @pytest.fixture
 def stack(plan, home):
     start(plan)
