@@ -17,11 +17,10 @@ MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 #: In another locale, Java cannot open files with non-ASCII names.
 JAVA_ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
 
-_HEAP = "-Xmx384m"
 _FORMAT_SECONDS = 120
 _OUTPUT_CHARACTERS = 2000
 _JVM = (
-    _HEAP,
+    "-Xmx384m",
     "-XX:+ExitOnOutOfMemoryError",
     # Without the optimising compiler, Kafka needs at most half the CPU time per record.
     "-XX:TieredStopAtLevel=1",
@@ -71,7 +70,7 @@ def _cluster_id() -> str:
 
 
 def _format(java: str, jars: Path, properties: Path) -> None:
-    tool = [java, _HEAP, "-XX:-UsePerfData", "-cp", f"{jars}/*", "kafka.tools.StorageTool"]
+    tool = [java, *_JVM, "-cp", f"{jars}/*", "kafka.tools.StorageTool"]
     flags = ["format", "--standalone", "--ignore-formatted", "--cluster-id", _cluster_id(), "--config", str(properties)]
     done = subprocess.run(
         [*tool, *flags],
