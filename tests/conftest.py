@@ -25,9 +25,16 @@ _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on 
 _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"
 
 _WHOLE = ("tests/e2e/", "tests/chaos/")
-#: It takes three minutes and uses ten seconds of processor time.
-_WAITS = "tests/integration/local/test_supervision.py"
-_ALONE = ("tests/unit/", "tests/contract/", "tests/property/", _WAITS)
+#: They wait for about three quarters of their time.
+_WAITS = (
+    "tests/integration/archive/",
+    "tests/integration/client/",
+    "tests/integration/ledger/",
+    "tests/integration/local/test_supervision.py",
+    "tests/integration/runtime/",
+    "tests/integration/watch/",
+)
+_ALONE = ("tests/unit/", "tests/contract/", "tests/property/", *_WAITS)
 _FILLER = "gw2"
 #: It takes seven minutes. It starts first, so that no process is still busy with it when the others have nothing left to do.
 _LONGEST = "tests/integration/training/test_ray_cluster.py"
