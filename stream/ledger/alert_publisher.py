@@ -1,23 +1,16 @@
 """Publishes the ledger's own alerts."""
 
-import asyncio
-import contextlib
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 from aiokafka import AIOKafkaProducer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link
 
-from stream.kafka.clients import BROKER_ERRORS, producer_for
 from stream.kafka.publisher import publish
 from stream.ledger.decisions import OutgoingAlert
+from stream.settings import KafkaSettings
 from stream.telemetry import link_to, traceparent_of
-from stream.wire import AlertRecord, Event, TopicNames, TraceParent, partition_for, tenant_model_key
+from stream.wire import AlertRecord, Event, TraceParent, partition_for, tenant_model_key
 from stream.wire.semconv import SEVERITY_NUMBERS, WEIR_ALERT_ID, WEIR_DETECTOR, WEIR_TENANT
-
-_STOP_SECONDS = 10.0
 
 
 def with_span(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, ...]) -> OutgoingAlert:
@@ -49,26 +42,7 @@ def alert_event(alert: OutgoingAlert) -> Event:
     )
 
 
-class AlertPublisher:
-    """Publishes alerts; its producer starts with the first alert. The alerts topic has `partitions` partitions."""
-
-    def __init__(self, options: Mapping[str, Any], names: TopicNames, partitions: int) -> None:
-        self._options = dict(options)
-        self._topic = names.alerts
-        self._partitions = partitions
-        self._clients = contextlib.AsyncExitStack()
-        self._producer: AIOKafkaProducer | None = None
-
-    async def send(self, alert: OutgoingAlert) -> None:
-        """Publish `alert`; raises a KafkaError if the broker does not acknowledge it."""
-        if self._producer is None:
-            self._producer = await self._clients.enter_async_context(producer_for(self._options))
-        partition = partition_for(tenant_model_key(alert.record.tenant, alert.record.model), self._partitions)
-        await publish(self._producer, self._topic, alert_event(alert), partition=partition)
-
-    async def close(self) -> None:
-        """Stop the producer; unsent alerts stay in the table `outbox` and are sent later."""
-        self._producer = None
-        with contextlib.suppress(*BROKER_ERRORS):
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._clients.aclose()
+async def publish_alert(producer: AIOKafkaProducer, alert: OutgoingAlert, kafka: KafkaSettings) -> None:
+    """Publish `alert`; raises a KafkaError if the broker does not acknowledge it."""
+    partition = partition_for(tenant_model_key(alert.record.tenant, alert.record.model), kafka.stream_partitions)
+    await publish(producer, kafka.names.alerts, alert_event(alert), partition=partition)

@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from stream.errors import LogExpired, ReaderStalled, kafka_problem
-from stream.kafka.clients import BROKER_ERRORS
-from stream.ledger.alert_publisher import AlertPublisher, with_span
+from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.ledger.alert_publisher import publish_alert, with_span
 from stream.ledger.consumer_session import LogReset, Session
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
@@ -94,7 +94,6 @@ class _Service:
         self._provider = provider
         self._health = health
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._publisher = AlertPublisher(kafka.client_options(), kafka.names, kafka.stream_partitions)
         self._session: Session | None = None
         self._log_time = 0.0
         self._advanced_at = time.time()
@@ -131,7 +130,6 @@ class _Service:
             _LOG.warning("%s; a new consumer starts", stalled)
         except BROKER_ERRORS as error:
             self._wait_for_kafka(error)
-            await self._publisher.close()
             await asyncio.sleep(_RETRY_SECONDS)
         finally:
             self._session = None
@@ -168,12 +166,15 @@ class _Service:
         session = self._session
         if session is not None and session.caught_up:
             await self._call(self._decide)
-        for alert in await self._call(self._store.decisions.outbox):
-            record = alert.record
-            await self._publisher.send(alert)
-            await self._call(self._store.decisions.acknowledged, record)
-            self._metrics.alerts.labels(record.detector).inc()
-            _LOG.warning("alert %s %s %s", record.detector, record.state, record.alert_id)
+        if not (alerts := await self._call(self._store.decisions.outbox)):
+            return
+        async with producer_for(self._kafka.client_options()) as producer:
+            for alert in alerts:
+                record = alert.record
+                await publish_alert(producer, alert, self._kafka)
+                await self._call(self._store.decisions.acknowledged, record)
+                self._metrics.alerts.labels(record.detector).inc()
+                _LOG.warning("alert %s %s %s", record.detector, record.state, record.alert_id)
 
     def _decide(self) -> None:
         observation = self._store.decide(
@@ -222,7 +223,6 @@ class _Service:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
     async def close(self) -> None:
-        """Stop the producer and close the files."""
-        await self._publisher.close()
+        """Close the files."""
         await self._call(self._store.close)
         self._executor.shutdown()
