@@ -2,30 +2,8 @@
 
 from stream.wire.errors import StreamError
 
-__all__ = [
-    "CERTIFICATE_FIX",
-    "ArchiveFailed",
-    "BrokerError",
-    "DatasetDamaged",
-    "DatasetRefused",
-    "GateError",
-    "LedgerAbsent",
-    "LedgerBusy",
-    "LedgerDamaged",
-    "LedgerError",
-    "LineageRefused",
-    "LogExpired",
-    "ModelsLost",
-    "ReaderStalled",
-    "ReplayError",
-    "StateUnreadable",
-    "StreamError",
-    "TopicMismatch",
-    "TopicMissing",
-    "is_certificate_error",
-    "kafka_problem",
-    "no_kafka",
-]
+#: Type checkers let other modules import an imported name only if it is listed; the classes below need no entry.
+__all__ = ["StreamError"]
 
 #: The end of a sentence about a certificate that cannot be verified.
 CERTIFICATE_FIX = "correct the certificate, or name a PEM file with its CA in SSL_CERT_FILE"
