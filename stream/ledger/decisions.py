@@ -116,11 +116,10 @@ class Decisions(LedgerFile):
         )
 
     def _retraining(self, record: LogRecord, _event: Event, data: RetrainingRecord) -> None:
-        what = (data.retraining_id, data.state, data.tenant, data.model, data.at)
         self.database.execute(  # a renewed lease has the same time
-            "INSERT INTO retraining VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset,"
+            "INSERT INTO retraining VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset,"
             " at = max(at, excluded.at), record = iif(excluded.at >= at, excluded.record, record)",
-            (*what, _JSON.encode(data).decode(), record.offset),
+            (data.retraining_id, data.state, data.at, _JSON.encode(data).decode(), record.offset),
         )
         links = [(alert_id, data.retraining_id) for alert_id in data.alert_ids]
         self.database.executemany("INSERT OR IGNORE INTO retraining_alerts VALUES (?, ?)", links)

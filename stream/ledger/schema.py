@@ -14,7 +14,7 @@ import msgspec
 
 StructT = TypeVar("StructT")
 #: A file of another version is deleted and read again from the log.
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 #: The write-ahead log is cut to this size after a larger transaction; SQLite's default keeps its largest size until the last connection closes.
 _WAL_BYTES = 16 * 1024 * 1024
 #: SQLite's codes for a file that is no ledger: a table is absent (SQLITE_ERROR), a page is damaged, it is no database.
@@ -56,12 +56,12 @@ CREATE INDEX IF NOT EXISTS explanations_time ON explanations (time);
 -- Expected verdicts that are not in the log. Their rows are deleted on arrival, so the table of a healthy stack is small.
 -- A verdict is missing when score's tick of the source has passed the time `after`.
 CREATE TABLE IF NOT EXISTS unsettled (
-  event_id TEXT, detector TEXT, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
+  event_id TEXT, detector TEXT, request_id TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
   source TEXT NOT NULL, time REAL NOT NULL, after REAL NOT NULL, PRIMARY KEY (event_id, detector)) WITHOUT ROWID;
 -- By hour of event time, so that expired events leave the counts.
 CREATE TABLE IF NOT EXISTS pairs (
-  hour INTEGER, side TEXT, detector TEXT, tenant TEXT, model TEXT, owed INTEGER NOT NULL, settled INTEGER NOT NULL,
-  errors INTEGER NOT NULL, PRIMARY KEY (hour, side, detector, tenant, model)) WITHOUT ROWID;
+  hour INTEGER, detector TEXT, tenant TEXT, model TEXT, owed INTEGER NOT NULL, settled INTEGER NOT NULL,
+  errors INTEGER NOT NULL, PRIMARY KEY (hour, detector, tenant, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS requests (
   hour INTEGER, tenant TEXT, model TEXT, requests INTEGER NOT NULL, ends INTEGER NOT NULL,
   PRIMARY KEY (hour, tenant, model)) WITHOUT ROWID;
@@ -126,8 +126,8 @@ CREATE TABLE IF NOT EXISTS silences (
   silence_id TEXT PRIMARY KEY, at REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
 -- `offset` is that of the newest record of the state: the log orders the records of a request, whose times are of several machines.
 CREATE TABLE IF NOT EXISTS retraining (
-  retraining_id TEXT, state TEXT, tenant TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL, record TEXT NOT NULL,
-  offset INTEGER NOT NULL, PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
+  retraining_id TEXT, state TEXT, at REAL NOT NULL, record TEXT NOT NULL, offset INTEGER NOT NULL,
+  PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS retraining_at ON retraining (at);
 CREATE INDEX IF NOT EXISTS retraining_suppressed ON retraining (at) WHERE state = 'suppressed';
 CREATE TABLE IF NOT EXISTS retraining_alerts (

@@ -48,8 +48,8 @@ _MARGIN_SECONDS = 60.0
 #: Prefix of the key in the table ``meta`` of a topic of which Kafka deleted records; deleted with score's next tick.
 _DELETED_FROM = "deleted_from:"
 
-#: Hour, side, detector, tenant, model.
-_PairKey = tuple[int, str, str, str, str]
+#: Hour, detector, tenant, model.
+_PairKey = tuple[int, str, str, str]
 _INSERT_EVENT = (
     "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -155,10 +155,10 @@ class Shard(LedgerFile):
         is_new = self.database.execute(_INSERT_EVENT, row).rowcount == 1
         if is_new:
             self._newest = max(self._newest, event.time)
-            self._expect(event, data, side, expected)
+            self._expect(event, data, expected)
         return is_new
 
-    def _expect(self, event: Event, data: RequestRecord | ResponseRecord, side: str, expected: tuple[str, ...]) -> None:
+    def _expect(self, event: Event, data: RequestRecord | ResponseRecord, expected: tuple[str, ...]) -> None:
         """Store the expected verdicts of an event, and complete each whose verdict arrived before the event."""
         known = self._labels(event.id) if expected else {}
         source, after = awaited_tick(self.database, event.source, event.time)
@@ -166,13 +166,13 @@ class Shard(LedgerFile):
             labels = known.get(detector)
             if labels is None and event.time < self._verdicts_since:
                 continue
-            key = (_hour(event.time), side, detector, data.tenant, data.model)
+            key = (_hour(event.time), detector, data.tenant, data.model)
             self._pairs[(key, "owed")] += 1
             if labels is not None:
                 self._complete(key, event.id, data.request_id, event.time, error=labels == {ERROR_LABEL})
             else:
-                row = (event.id, detector, data.request_id, side, data.tenant, data.model, source, event.time, after)
-                self.database.execute("INSERT INTO unsettled VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+                row = (event.id, detector, data.request_id, data.tenant, data.model, source, event.time, after)
+                self.database.execute("INSERT INTO unsettled VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def _labels(self, event_id: str) -> dict[str, set[str]]:
         labels: dict[str, set[str]] = {}
@@ -183,7 +183,7 @@ class Shard(LedgerFile):
 
     def _complete(self, key: _PairKey, event_id: str, request_id: str, time: float, *, error: bool) -> None:
         self._pairs[(key, "settled")] += 1
-        detector = key[2]
+        detector = key[1]
         if error:
             self._pairs[(key, "errors")] += 1
             self._health.failed(event_id, detector, request_id, time)
@@ -211,7 +211,7 @@ class Shard(LedgerFile):
 
     def _first_verdict(self, data: Verdict) -> None:
         pair = self.database.execute(
-            "DELETE FROM unsettled WHERE event_id = ? AND detector = ? RETURNING time, side, detector, tenant, model",
+            "DELETE FROM unsettled WHERE event_id = ? AND detector = ? RETURNING time, detector, tenant, model",
             (data.event_id, data.detector),
         ).fetchone()
         if pair is None and (pair := self._pair(data, before=self._verdicts_since)) is not None:
@@ -226,11 +226,11 @@ class Shard(LedgerFile):
             self._pairs[((_hour(pair[0]), *pair[1:]), "errors")] -= 1
             self._health.recovered(data.event_id, data.detector, pair[0])
 
-    def _pair(self, data: Verdict, before: float = inf) -> tuple[float, str, str, str, str] | None:
-        """Return time, side, detector, tenant and model of a verdict's event if the event expects it and is before `before`."""
-        query = "SELECT time, side, ?, tenant, model, owed FROM events WHERE event_id = ? AND time < ?"
+    def _pair(self, data: Verdict, before: float = inf) -> tuple[float, str, str, str] | None:
+        """Return time, detector, tenant and model of a verdict's event if the event expects it and is before `before`."""
+        query = "SELECT time, ?, tenant, model, owed FROM events WHERE event_id = ? AND time < ?"
         row = self.database.execute(query, (data.detector, data.event_id, before)).fetchone()
-        return row[:5] if row is not None and data.detector in row[5].split(",") else None
+        return row[:4] if row is not None and data.detector in row[4].split(",") else None
 
     def _explanation(self, _record: LogRecord, event: Event, data: ExplanationRecord) -> None:
         if event.time < self.floor:
@@ -265,7 +265,7 @@ class Shard(LedgerFile):
         """Expect no absent verdict on the events before `since`: Kafka deleted verdicts that score published before a tick."""
         since = max(self._verdicts_since, min(since, clock.time()))  # the clock of a source can be wrong by years
         self._verdicts_since = since
-        query = "DELETE FROM unsettled WHERE time < ? RETURNING time, side, detector, tenant, model"
+        query = "DELETE FROM unsettled WHERE time < ? RETURNING time, detector, tenant, model"
         for time, *names in self.database.execute(query, (since,)).fetchall():
             self._pairs[((_hour(time), *names), "owed")] -= 1
         self.database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (VERDICTS_SINCE, repr(since)))
@@ -314,8 +314,8 @@ class Shard(LedgerFile):
     def _flush(self) -> None:
         for (pair, column), count in self._pairs.items():
             self.database.execute(
-                "INSERT INTO pairs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET"
-                " owed = owed + ?6, settled = settled + ?7, errors = errors + ?8",
+                "INSERT INTO pairs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET"
+                " owed = owed + ?5, settled = settled + ?6, errors = errors + ?7",
                 (*pair, *(count if column == name else 0 for name in ("owed", "settled", "errors"))),
             )
         for (key, column), count in self._requests.items():
