@@ -112,7 +112,7 @@ def _work(state: RequestsHalf, record: RetrainingRecord) -> None:
         return
     if not is_same and record.epoch <= state.ended.get(record.retraining_id, -1):  # else it was resumed after its end
         return
-    state.in_flight, state.in_flight_id = True, record.retraining_id
+    state.in_flight_id = record.retraining_id
     state.epoch = record.epoch or (state.epoch if is_same else 0)
     if record.lease_until is not None or not is_same:
         state.lease_until = record.lease_until
@@ -126,7 +126,7 @@ def _end(state: RequestsHalf, record: RetrainingRecord) -> None:
     while len(state.ended) > _REMEMBERED:
         del state.ended[next(iter(state.ended))]
     if is_same:
-        state.in_flight, state.in_flight_id, state.epoch, state.lease_until = False, "", 0, None
+        state.in_flight_id, state.epoch, state.lease_until = "", 0, None
     if record.retraining_id == state.delivered_id:
         state.delivered_id = ""
 
@@ -134,11 +134,8 @@ def _end(state: RequestsHalf, record: RetrainingRecord) -> None:
 def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) -> FiringAlert:
     """Return the part of `record` that the gates read; if `record.sentinels` is empty, use `known.sentinels`."""
     return FiringAlert(
-        alert_id=record.alert_id,
         detector=record.detector,
-        side=record.side,
         opened_at=record.opened_at,
-        at=record.at,
         revision=record.revision,
         windows=record.windows,
         events=record.events,

@@ -12,16 +12,13 @@ _SEPARATOR = "\x1f"
 
 
 class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a firing alert that the gates read; `at` is the event time of its last record.
+    """The part of a firing alert that the gates read.
 
     `sentinels` states whether the answers to Weir's fixed prompts changed: ``moved`` (yes), ``still`` (no) or "".
     """
 
-    alert_id: str
     detector: str
-    side: str
     opened_at: float
-    at: float
     revision: int
     windows: int
     events: int
@@ -56,7 +53,7 @@ class AlertsHalf(msgspec.Struct, kw_only=True, tag="alerts"):
 class RequestsHalf(msgspec.Struct, kw_only=True, tag="retraining"):
     """The state from the retraining records up to `offset`; `requested` is the last request among them.
 
-    `in_flight` is whether request `in_flight_id` was started and has not ended; its owner has it for `epoch` until
+    `in_flight_id` is the request that was started and has not ended, or ""; its owner has it for `epoch` until
     `lease_until` (event time), or without limit if `lease_until` is None. `delivered_id` is the request in shadow or
     canary, which can be another one. `ended` is {id of an ended request: epoch of its end}. A request that nobody starts
     blocks other requests only during its cool-down.
@@ -65,7 +62,6 @@ class RequestsHalf(msgspec.Struct, kw_only=True, tag="retraining"):
     version: int = _VERSION
     offset: int = -1
     requested: LastRequest | None = None
-    in_flight: bool = False
     in_flight_id: str = ""
     epoch: int = 0
     lease_until: float | None = None
@@ -76,7 +72,7 @@ class RequestsHalf(msgspec.Struct, kw_only=True, tag="retraining"):
         """Return the id of a request in delivery or in flight at event time `at`, or ""; with an expired lease, it is not in flight."""
         if self.delivered_id:
             return self.delivered_id
-        return self.in_flight_id if self.in_flight and (self.lease_until is None or at < self.lease_until) else ""
+        return self.in_flight_id if self.lease_until is None or at < self.lease_until else ""
 
 
 class ModelState(msgspec.Struct, kw_only=True):

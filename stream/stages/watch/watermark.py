@@ -42,7 +42,6 @@ class SourceLane(msgspec.Struct, kw_only=True):
     so far. `low` is the lowest time of a live source; it never decreases.
     """
 
-    heard: bool = False
     sources: dict[str, SourceTime] = {}
     released: dict[str, float] = {}
     ended: dict[str, float] = {}
@@ -51,7 +50,6 @@ class SourceLane(msgspec.Struct, kw_only=True):
 
     def apply(self, tick: Tick, silence_seconds: float, partitions: int) -> None:
         """Apply a tick of this partition, one of `partitions`."""
-        self.heard = True
         moved = [name for name, time in tick.sources.items() if self._advance(name, time, tick.logged, silence_seconds)]
         for name in tick.closed:
             self._end(name, tick.sources.get(name, -inf), min(_ENDED, _KEPT // partitions))
@@ -117,28 +115,23 @@ class Watermark:
 
     def __init__(self, partitions: int, silence_seconds: float) -> None:
         self._silence_seconds = silence_seconds
-        self._partitions = [SourceLane() for _ in range(partitions)]
+        self.lanes = [SourceLane() for _ in range(partitions)]
         self.value: float | None = None
-
-    @property
-    def lanes(self) -> list[SourceLane]:
-        """The sources of each inference partition; store them together with :attr:`value`."""
-        return self._partitions
 
     def restore(self, lanes: list[SourceLane], value: float | None) -> bool:
         """Continue from a stored watermark; return False if `lanes` has another number of partitions."""
-        if len(lanes) != len(self._partitions):
+        if len(lanes) != len(self.lanes):
             return False
-        self._partitions, self.value = lanes, value
+        self.lanes, self.value = lanes, value
         return True
 
     def apply(self, tick: Tick) -> bool:
         """Apply a tick of score; return whether the watermark advanced. A tick of an unknown partition is ignored."""
-        if not 0 <= tick.partition < len(self._partitions):
+        if not 0 <= tick.partition < len(self.lanes):
             return False
-        self._partitions[tick.partition].apply(tick, self._silence_seconds, len(self._partitions))
-        lows = [partition.low for partition in self._partitions if partition.heard and partition.low is not None]
-        if len(lows) < len(self._partitions):
+        self.lanes[tick.partition].apply(tick, self._silence_seconds, len(self.lanes))
+        lows = [lane.low for lane in self.lanes if lane.low is not None]
+        if len(lows) < len(self.lanes):
             return False
         low = min(lows)
         if self.value is not None and low <= self.value:
@@ -152,23 +145,20 @@ class Watermark:
 
         It does not wait for a partition that is behind or stuck, as the watermark does.
         """
-        return max((lane.low for lane in self._partitions if lane.low is not None), default=None)
-
-    @property
-    def newest(self) -> float | None:
-        """The newest time of any live source, or None. A closed source whose clock was ahead no longer counts."""
-        return max((source.time for lane in self._partitions for source in lane.sources.values()), default=None)
+        return max((lane.low for lane in self.lanes if lane.low is not None), default=None)
 
     @property
     def lag_seconds(self) -> float:
         """Seconds between the watermark and the newest time of any live source; 0 without a watermark or a live source."""
-        newest = self.newest
-        return max(0.0, newest - self.value) if newest is not None and self.value is not None else 0.0
+        if self.value is None:
+            return 0.0
+        times = [source.time for lane in self.lanes for source in lane.sources.values()]
+        return max([self.value, *times]) - self.value
 
     def live(self) -> set[str]:
         """Return the sources for which the watermark waits on at least one partition."""
-        return {name for partition in self._partitions for name in partition.sources}
+        return {name for partition in self.lanes for name in partition.sources}
 
     def released(self) -> set[str]:
         """Return the sources that at least one partition has released: the watermark no longer waits for them there."""
-        return {name for partition in self._partitions for name in partition.released}
+        return {name for partition in self.lanes for name in partition.released}

@@ -295,7 +295,7 @@ def test_an_event_that_was_late_before_a_restart_is_late_after_the_restart():
 
 def test_a_stage_with_another_number_of_partitions_begins_without_a_watermark():
     machine = PartitionWatch(rules(2))
-    assert not machine.resume(SourcesState(lanes=[SourceLane(heard=True, low=9.0)], value=9.0))
+    assert not machine.resume(SourcesState(lanes=[SourceLane(low=9.0)], value=9.0))
     assert machine.watermark.value is None
 
 

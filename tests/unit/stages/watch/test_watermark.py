@@ -30,7 +30,6 @@ def test_the_watermark_is_the_minimum_over_sources_and_partitions_and_never_decr
     assert watermark.value == 8.0
     assert not watermark.apply(tick(0, c=1.0)), "a new source with older times does not lower the watermark"
     assert watermark.value == 8.0
-    assert watermark.newest == 10.0
     assert watermark.lag_seconds == 2.0
 
 
