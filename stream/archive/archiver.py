@@ -15,7 +15,7 @@ from stream.errors import ArchiveFailed, LogExpired
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import partitions_of, record_at
 from stream.kafka.range_reader import RangeReader
-from stream.kafka.topic_checks import partition_counts
+from stream.kafka.topic_checks import required_counts
 from stream.settings import KafkaSettings
 from stream.wire import LogRange, TopicNames
 
@@ -38,17 +38,11 @@ async def archive_log(
 ) -> dict[str, int]:
     """Archive what Kafka contains now, and return {topic: records}. A segment is complete or absent, so a run can be repeated.
 
-    Records that Kafka deleted before they were archived are a gap: the archiver logs the gap, and readers report it. Raises broker errors, and
-    ArchiveFailed if a topic is missing, or the archive cannot be written or is of another log.
+    Records that Kafka deleted before they were archived are a gap: the archiver logs the gap, and readers report it. Raises broker errors,
+    TopicMissing, and ArchiveFailed if the archive cannot be written or is of another log.
     """
     archive = Archive(settings.url)
-    topics = archived_topics(kafka.names)
-    counts = await partition_counts(kafka.client_options(), topics)
-    if missing := [topic for topic in topics if topic not in counts]:
-        raise ArchiveFailed(
-            f"no topic {', '.join(missing)} at {kafka.bootstrap_servers}; create it with `weir topics create`, set "
-            "WEIR_KAFKA__TOPIC_PREFIX, or use a Kafka user that may read it (with the ACLs of deploy/kafka: reader)"
-        )
+    counts = await required_counts(kafka.client_options(), archived_topics(kafka.names))
     tps = partitions_of(counts)
     written = dict.fromkeys(counts, 0)
     async with consumer_for(kafka.client_options()) as consumer:

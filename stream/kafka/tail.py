@@ -14,7 +14,7 @@ from stream.errors import TopicMissing, no_kafka
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.kafka.time_ranges import produced_since
-from stream.kafka.topic_checks import check_topics, partition_counts
+from stream.kafka.topic_checks import required_counts
 from stream.wire import Event, readable
 
 _LOG = logging.getLogger(__name__)
@@ -125,9 +125,7 @@ class Tail:
         return sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))
 
     async def _partitions(self) -> list[TopicPartition]:
-        counts = await partition_counts(self._options, [self._topic])
-        check_topics({self._topic: counts.get(self._topic, 0)}, counts)
-        return partitions_of(counts)
+        return partitions_of(await required_counts(self._options, [self._topic]))
 
     async def _start(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], ends: Offsets) -> Offsets:
         """Return {partition: next offset to read}; an offset before the log's start is replaced by the start.

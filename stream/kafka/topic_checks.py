@@ -21,6 +21,13 @@ async def partition_counts(options: Mapping[str, Any], topics: Collection[str] |
     return counts if topics is None else {topic: counts[topic] for topic in topics if topic in counts}
 
 
+async def required_counts(options: Mapping[str, Any], topics: Collection[str]) -> dict[str, int]:
+    """Return {topic: number of partitions} of `topics`; raises TopicMissing if one does not exist."""
+    counts = await partition_counts(options, topics)
+    check_topics({topic: counts.get(topic, 0) for topic in topics}, counts)
+    return counts
+
+
 def check_topics(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
     """Compare `expected`, {topic: partitions} of the settings, with the partition counts of the broker.
 

@@ -13,7 +13,7 @@ from stream.archive.reader import ArchivedRangeReader
 from stream.archive.segments import Archive
 from stream.errors import ReplayError
 from stream.kafka.clients import consumer_for
-from stream.kafka.topic_checks import partition_counts
+from stream.kafka.topic_checks import required_counts
 from stream.replay.alert_diff import compare
 from stream.replay.notes import ReplayResults, notes
 from stream.replay.offset_ranges import RetainedLog, offset_ranges, retained_log, topics_of
@@ -48,14 +48,16 @@ async def replay(
 ) -> Report:
     """Run a replay and return its report; `observe` receives the progress.
 
-    The replay reads without a consumer group, commits nothing, and writes only to the shadow topic. Raises ReplayError
-    if a topic is missing or the records of the range have expired, and LogExpired or ReaderStalled during reading.
+    The replay reads without a consumer group, commits nothing, and writes only to the shadow topic. Raises TopicMissing,
+    ReplayError if the records of the range have expired, and LogExpired or ReaderStalled during reading.
     Raises ModelsLost if the detectors cannot be loaded, and a KafkaError if Kafka does not answer.
     """
     _check(request, settings)
     options, names = settings.kafka.client_options(), settings.kafka.names
-    counts = await _counts(settings.kafka, request)
-    main = topics_of(names, request)[0]
+    topics = topics_of(names, request)
+    shadow = {names.replay} if request.publish else set()
+    counts = await required_counts(options, {names.inference, names.signals, *topics, *shadow})
+    main = topics[0]
     archive = Archive(settings.archive) if settings.archive else None
     async with consumer_for(options) as consumer:
         log = await retained_log(consumer, main, counts[main], archive)
@@ -166,21 +168,6 @@ def _check_options(version: Version, settings: ReplaySettings) -> None:
             stream_version(version, tenant_settings(settings.patterns, pattern))
         except DetectorError as error:
             raise ReplayError(f"{version.name} for tenant {pattern!r}: {error}") from error
-
-
-async def _counts(kafka: KafkaSettings, request: ReplayRequest) -> dict[str, int]:
-    names = kafka.names
-    shadow = [names.replay] if request.publish else []
-    needed = {names.inference, names.signals, *topics_of(names, request), *shadow}
-    counts = await partition_counts(kafka.client_options(), sorted(needed))
-    missing = sorted(needed - counts.keys())
-    if missing:
-        alternative = f"; with --no-publish, {names.replay} is not needed" if missing == [names.replay] else ""
-        raise ReplayError(
-            f"no topic {', '.join(missing)} at {kafka.bootstrap_servers}; create it with `weir topics create`, or set "
-            f"WEIR_KAFKA__TOPIC_PREFIX{alternative}"
-        )
-    return counts
 
 
 def _check_retained(plan: ReplayPlan, log: RetainedLog) -> None:

@@ -1,6 +1,6 @@
 """Reads the records that decide a dataset: pinned ranges of the log, found by a retraining request or by event time."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from stream.content import readable_content
 from stream.errors import DatasetRefused
 from stream.kafka.clients import consumer_for
 from stream.kafka.time_ranges import log_range
-from stream.kafka.topic_checks import partition_counts
+from stream.kafka.topic_checks import required_counts
 from stream.loop.dataset.exchanges import ExchangeJoin
 from stream.settings import KafkaSettings
 from stream.wire import (
@@ -63,7 +63,7 @@ async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive
     request, and broker errors.
     """
     names = kafka.names
-    counts = await _counts(kafka, (*topics_of(names), names.retraining, names.models))
+    counts = await required_counts(kafka.client_options(), (*topics_of(names), names.retraining, names.models))
     async with consumer_for(kafka.client_options()) as consumer:
         history = await _whole(consumer, names.retraining, counts[names.retraining], RetrainingRecord)
         routes = await _whole(consumer, names.models, counts[names.models], RouteRecord)
@@ -132,7 +132,7 @@ async def request_between(  # noqa: PLR0913, PLR0917 - a range of a tenant's log
 ) -> DatasetRequest:
     """Return the ranges of the event times from `since` (None: the first record) to `until` (None: the end of the log)."""
     names = kafka.names
-    counts = await _counts(kafka, topics_of(names))
+    counts = await required_counts(kafka.client_options(), topics_of(names))
     async with consumer_for(kafka.client_options()) as consumer:
         ranges = [
             await archived_range(consumer, topic, counts[topic], since, until, archive) for topic in topics_of(names)
@@ -194,15 +194,6 @@ async def _records(
         for number in item.first:
             while (record := await reader.next(item.topic, int(number))) is not None:
                 yield record
-
-
-async def _counts(kafka: KafkaSettings, topics: Sequence[str]) -> Mapping[str, int]:
-    counts = await partition_counts(kafka.client_options(), topics)
-    if missing := [topic for topic in topics if topic not in counts]:
-        raise DatasetRefused(
-            f"no topic {', '.join(missing)} at {kafka.bootstrap_servers}; create it with `weir topics create`"
-        )
-    return counts
 
 
 async def _whole(consumer: AIOKafkaConsumer, topic: str, partitions: int, kind: type[DataT]) -> list[DataT]:

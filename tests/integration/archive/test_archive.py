@@ -15,7 +15,7 @@ from stream.archive.archiver import archive_log
 from stream.archive.reader import ArchivedRangeReader, archived_range
 from stream.archive.segments import Archive, ArchivedRecord
 from stream.archive.settings import ArchiveSettings
-from stream.errors import ArchiveFailed, LogExpired
+from stream.errors import ArchiveFailed, LogExpired, TopicMissing
 from stream.kafka.clients import admin_for, consumer_for
 from stream.kafka.log_reader import partitions_of
 from stream.kafka.time_ranges import log_range
@@ -78,7 +78,9 @@ async def test_an_archive_of_another_log_is_an_error_also_if_the_new_log_is_long
 async def test_a_missing_topic_is_an_error(kafka, tmp_path):
     """With a wrong topic prefix, the run fails. It must not report that no record is new."""
     other = kafka.model_copy(update={"topic_prefix": "prod."})
-    with pytest.raises(ArchiveFailed, match=r"no topic prod\.inference, .* at .*; create it with .*TOPIC_PREFIX"):
+    with pytest.raises(
+        TopicMissing, match=r"no topic prod\.feedback, .*; run `weir topics create`, or set .*TOPIC_PREFIX"
+    ):
         await archive_log(other, ArchiveSettings(url=str(tmp_path)))
 
 

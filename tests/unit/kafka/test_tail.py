@@ -78,7 +78,7 @@ def read(monkeypatch):
                     break
         return found
 
-    monkeypatch.setattr(tail, "partition_counts", partition_counts)
+    monkeypatch.setattr(tail, "required_counts", partition_counts)
     monkeypatch.setattr(tail, "_RETRY_SECONDS", 0.0)
     return read
 
