@@ -51,30 +51,15 @@ class LedgerFiles:
         A query is retried for some seconds while a file is locked, or absent because of a rebuild. Raises LedgerBusy or
         LedgerDamaged.
         """
-
-        def attempt() -> ResultT:
-            with self.read_decisions() as decisions, self._read_shards() as shards:
-                return query(decisions, shards)
-
-        return self._retried(attempt) if self.decisions.exists() else empty
-
-    def query_shards(self, query: Callable[[Shards], ResultT]) -> ResultT:
-        """Return the result of `query` on the partitions alone ([] if there is no ledger); retries like :meth:`query`."""
-
-        def attempt() -> ResultT:
-            with self._read_shards() as shards:
-                return query(shards)
-
-        return self._retried(attempt)
-
-    def _retried(self, query: Callable[[], ResultT]) -> ResultT:
+        if not self.decisions.exists():
+            return empty
         try:
             for _ in range(_ATTEMPTS - 1):
                 try:
-                    return query()
+                    return self._result(query)
                 except sqlite3.OperationalError:
                     time.sleep(_PAUSE_SECONDS)
-            return query()
+            return self._result(query)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF in _RIGHTS:
                 raise LedgerBusy(
@@ -90,18 +75,13 @@ class LedgerFiles:
                 f"the ledger in {self.directory} cannot be read: {error}; `weir ledger rebuild` reads it again from Kafka"
             ) from error
 
-    @contextmanager
-    def read_decisions(self) -> Iterator[sqlite3.Connection]:
-        """Open the file of alerts, windows and retraining events for reading."""
-        with closing(open_for_reading(self.decisions, timeout=_PAUSE_SECONDS)) as database:
-            yield database
-
-    @contextmanager
-    def _read_shards(self) -> Iterator[Shards]:
+    def _result(self, query: Callable[[sqlite3.Connection, Shards], ResultT]) -> ResultT:
         with ExitStack() as stack:
-            yield [
-                stack.enter_context(closing(open_for_reading(path, timeout=_PAUSE_SECONDS))) for path in self.shards()
-            ]
+            decisions, *shards = (
+                stack.enter_context(closing(open_for_reading(path, timeout=_PAUSE_SECONDS)))
+                for path in (self.decisions, *self.shards())
+            )
+            return query(decisions, shards)
 
     def other_version(self) -> Path | None:
         """Return the first file that is damaged or has another schema version, or None."""

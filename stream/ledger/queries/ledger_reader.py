@@ -41,11 +41,11 @@ class LedgerReader:
 
     def coverage(self) -> Coverage:
         """Return the coverage over all partitions; zeros if there is no ledger."""
-        return self._files.query_shards(coverage_of)
+        return self._files.query(lambda _, shards: coverage_of(shards), Coverage())
 
     def judged_answers(self) -> JudgedAnswers:
         """Return the labels joined with their answers; an empty result if there is no ledger."""
-        return self._files.query_shards(judged_answers)
+        return self._files.query(lambda _, shards: judged_answers(shards), JudgedAnswers(streams={}, unjoined={}))
 
     def detector_precision(self, tenant: str = "") -> list[DetectorPrecision]:
         """Return the precision of each detector in reviewed alerts; [] if there is no ledger."""
@@ -74,29 +74,31 @@ class LedgerReader:
     def request(self, request_id: str) -> RequestStory | None:
         """Return a request with all related data, or None if it is unknown; raises LedgerAbsent without a ledger."""
         self.require()
-        return self._files.query_shards(lambda shards: self._request(shards, request_id))
+        return self._files.query(lambda decisions, shards: _request(decisions, shards, request_id), None)
 
     def tenants(self) -> list[str]:
         """Return the tenants that have requests, in order; [] if there is no ledger."""
-        return self._files.query_shards(tenants)
+        return self._files.query(lambda _, shards: tenants(shards), [])
 
     def conversation_tenants(self, conversation_id: str) -> list[str]:
         """Return the tenants that have a conversation with this id, in order; raises LedgerAbsent without a ledger."""
         self.require()
-        return self._files.query_shards(lambda shards: conversation_tenants(shards, conversation_id))
+        return self._files.query(lambda _, shards: conversation_tenants(shards, conversation_id), [])
 
     def conversation(self, conversation_id: str, *, tenant: str, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of a tenant's conversation, oldest first; raises LedgerAbsent without a ledger."""
         self.require()
-        names = self._files.query_shards(
-            lambda shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=limit)
+        names: list[str] = self._files.query(
+            lambda _, shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=limit), []
         )
         return self._stories(names)
 
     def conversation_of(self, request_id: str, *, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of the conversation of a request, oldest first; [] without a conversation."""
         self.require()
-        names = self._files.query_shards(lambda shards: conversation_of_request(shards, request_id, limit=limit))
+        names: list[str] = self._files.query(
+            lambda _, shards: conversation_of_request(shards, request_id, limit=limit), []
+        )
         return self._stories(names)
 
     def _stories(self, names: Sequence[str]) -> list[RequestStory]:
@@ -109,15 +111,17 @@ class LedgerReader:
                 f"no ledger in {self._files.directory}; start it with `weir up`, or set WEIR_HOME to a stack's home"
             )
 
-    def _request(self, shards: list[sqlite3.Connection], request_id: str) -> RequestStory | None:
-        for database in shards:
-            if events := request_events(database, request_id):
-                with self._files.read_decisions() as decisions:
-                    story = request_story(request_id, events, decisions)
-                judgments = judgments_of(shards, events.tenant, request_id)
-                again = next(filter(None, (consistency_of(shard, request_id) for shard in shards)), None)
-                return msgspec.structs.replace(story, judgments=judgments, consistency=again)
-        for database in shards:
-            if gap := gap_of(database, request_id):
-                return RequestStory(request_id=request_id, gap=gap)
-        return None
+
+def _request(
+    decisions: sqlite3.Connection, shards: Sequence[sqlite3.Connection], request_id: str
+) -> RequestStory | None:
+    for database in shards:
+        if events := request_events(database, request_id):
+            story = request_story(request_id, events, decisions)
+            judgments = judgments_of(shards, events.tenant, request_id)
+            again = next(filter(None, (consistency_of(shard, request_id) for shard in shards)), None)
+            return msgspec.structs.replace(story, judgments=judgments, consistency=again)
+    for database in shards:
+        if gap := gap_of(database, request_id):
+            return RequestStory(request_id=request_id, gap=gap)
+    return None

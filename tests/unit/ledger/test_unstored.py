@@ -17,6 +17,7 @@ from support.ledger_log import Log, end, gap, request, verdict
 from stream.ledger.coverage import coverage_of
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.request_story import request_events
 from stream.ledger.service import run_ledger
 from stream.ledger.shard import Shard
@@ -197,7 +198,7 @@ async def test_a_start_on_a_full_disk_deletes_no_ledger(tmp_path, log):
             )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert LedgerFiles(tmp_path).query_shards(coverage_of).requests == 1
+    assert LedgerReader(tmp_path).coverage().requests == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no database" * 1000])
