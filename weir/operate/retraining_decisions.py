@@ -16,14 +16,8 @@ from stream.kafka.tail import Tail
 from stream.loop.settings import loop_settings
 from stream.loop.training.machine import OWNED
 from stream.settings import KafkaSettings
-from stream.wire import (
-    Event,
-    LogRange,
-    RetrainingRecord,
-    canonical_time,
-    partition_for,
-    tenant_model_key,
-)
+from stream.stages.retrain.records import retraining_event
+from stream.wire import LogRange, RetrainingRecord, canonical_time, partition_for
 from weir.errors import AccessDenied, NotFoundError, SettingsError
 from weir.home.access_log import log_access
 
@@ -232,19 +226,9 @@ async def publish_record(
     kafka: KafkaSettings, data: RetrainingRecord, name: str, *, source: str, cause: str = ""
 ) -> RetrainingRecord:
     """Publish a record on weir.retraining, and return it; its event has the id ``RETRAINING_ID/name``; raises BrokerError."""
-    key = tenant_model_key(data.tenant, data.model)
-    event = Event(
-        id=f"{data.retraining_id}/{name}",
-        source=source,
-        type=RetrainingRecord.event_type,
-        time=data.at,
-        data=data,
-        subject=data.retraining_id,
-        causationid=cause,
-        partitionkey=key,
-    )
+    event = retraining_event(data, source=source, name=name, causationid=cause)
     with needs_kafka(kafka.bootstrap_servers):
         async with producer_for(kafka.client_options()) as producer:
-            partition = partition_for(key, kafka.stream_partitions)
+            partition = partition_for(event.partitionkey, kafka.stream_partitions)
             await publish(producer, kafka.names.retraining, event, partition=partition)
     return data

@@ -40,7 +40,7 @@ from stream.kafka.topic_checks import check_topics, partition_counts
 from stream.loop.delivery.champions import ChampionAliases, ChampionCommand
 from stream.loop.delivery.log_state import DeliveryLog
 from stream.loop.delivery.metrics import DeliveryMetrics
-from stream.loop.delivery.records import Decision, retraining_event, route_event
+from stream.loop.delivery.records import Decision, progress_event, route_event
 from stream.loop.delivery.route_store import read_overrides, read_routes, remove_overrides, write_routes
 from stream.loop.delivery.state import DeliveryState, decode
 from stream.loop.settings import DeliverySettings, loop_settings
@@ -229,17 +229,15 @@ class _Service:
     async def _finish(self, log: DeliveryLog, decisions: list[Decision], producer: AIOKafkaProducer) -> None:
         """Publish decisions, replace ``routes.json``, then store the state."""
         for decision in decisions:
-            context = decision.traceparent
+            route, context, state = decision.route, decision.traceparent, "operator"
             if decision.progress is not None:
+                state = decision.progress.state
                 context = mark_state(self._tracer, decision.progress, context)
-            progress = retraining_event(decision, context)
-            if progress is not None:
+                progress = progress_event(decision.progress, route, context)
                 await self._publish(producer, self._kafka.names.retraining, progress)
-            context = mark_route(self._tracer, decision.route, context)
-            await self._publish(producer, self._kafka.names.models, route_event(decision.route, context))
-            state = decision.progress.state if decision.progress is not None else "operator"
+            context = mark_route(self._tracer, route, context)
+            await self._publish(producer, self._kafka.names.models, route_event(route, context))
             self._metrics.decisions.labels(state).inc()
-            route = decision.route
             _LOG.warning(
                 "route of %s %s: epoch %d, %s, %s", route.tenant, route.model, route.epoch, state, route.weights
             )

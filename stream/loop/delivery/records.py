@@ -2,6 +2,7 @@
 
 import msgspec
 
+from stream.stages.retrain.records import retraining_event
 from stream.wire import Event, RetrainingRecord, RouteRecord, tenant_model_key
 from stream.wire.ids import route_id
 
@@ -34,22 +35,15 @@ def route_event(route: RouteRecord, traceparent: str = "") -> Event:
     )
 
 
-def retraining_event(decision: Decision, traceparent: str = "") -> Event | None:
-    """Return the event of the request's state, created in the trace context `traceparent`.
+def progress_event(record: RetrainingRecord, route: RouteRecord, traceparent: str = "") -> Event:
+    """Return the event of the request's state at `route`, created in the trace context `traceparent`.
 
     Its id depends on the request, the state and the route's epoch.
     """
-    record = decision.progress
-    if record is None:
-        return None
-    return Event(
-        id=f"{record.retraining_id}/{record.state}/{decision.route.epoch}",
+    return retraining_event(
+        record,
         source=DELIVERY_SOURCE,
-        type=RetrainingRecord.event_type,
-        time=record.at,
-        data=record,
-        subject=record.retraining_id,
-        causationid=route_id(record.tenant, record.model, decision.route.epoch),
+        name=f"{record.state}/{route.epoch}",
+        causationid=route_id(record.tenant, record.model, route.epoch),
         traceparent=traceparent,
-        partitionkey=tenant_model_key(record.tenant, record.model),
     )

@@ -7,7 +7,8 @@ from typing import Any
 from stream.loop.training.job import VersionFolder
 from stream.loop.training.machine import Work
 from stream.loop.training.manifest import VersionManifest
-from stream.wire import Event, ModelRecord, RetrainingRecord, tenant_model_key, version_key
+from stream.stages.retrain.records import retraining_event
+from stream.wire import Event, ModelRecord, RetrainingRecord, version_key
 from stream.wire.ids import model_id
 
 #: The source of the events, and `by` in the records.
@@ -28,16 +29,8 @@ def state_event(work: Work, state: str, at: float, *, number: int = 0, **fields:
         epoch=work.epoch,
         **{"reason": "", "by": TRAINER} | fields,
     )
-    return Event(
-        id="/".join([request.retraining_id, state, str(work.epoch), *([str(number)] if number else [])]),
-        source=_SOURCE,
-        type=RetrainingRecord.event_type,
-        time=at,
-        data=record,
-        subject=request.retraining_id,
-        causationid=request.retraining_id,
-        partitionkey=tenant_model_key(request.tenant, request.model),
-    )
+    name = f"{state}/{work.epoch}/{number}" if number else f"{state}/{work.epoch}"
+    return retraining_event(record, source=_SOURCE, name=name, causationid=request.retraining_id)
 
 
 def model_event(home: Path, manifest: VersionManifest, retraining_id: str = "", dataset_digest: str = "") -> Event:

@@ -12,7 +12,7 @@ from stream.kafka.admin import group_offsets
 from stream.kafka.clients import consumer_for
 from stream.kafka.time_ranges import data_range
 from stream.stages.retrain.machine import Retraining, observe
-from stream.stages.retrain.records import Decision, pinned_versions, retraining_event
+from stream.stages.retrain.records import RETRAIN_SOURCE, Decision, pinned_versions, retraining_event
 from stream.stages.retrain.state import AlertsHalf, ModelState, RequestsHalf, decode, half_key, model_key
 from stream.stages.shared.spans import mark
 from stream.stages.shared.stage import TableStage
@@ -71,7 +71,13 @@ class RetrainStage(TableStage):
             data, *pins = await asyncio.gather(*map(find, topics))
             versions = pinned_versions(self._context.tenants(record.tenant))
             record = msgspec.structs.replace(record, data=data, pins=tuple(pins), versions=versions)
-        event = retraining_event(decision, record, self._span(decision))
+        event = retraining_event(
+            record,
+            source=RETRAIN_SOURCE,
+            causationid=decision.cause,
+            correlationid=decision.request_id,
+            traceparent=self._span(decision),
+        )
         await self._context.publish(
             kafka.names.retraining, event, partition_for(event.partitionkey, kafka.stream_partitions)
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 from importlib.metadata import version
+from typing import Any
 
 import msgspec
 
@@ -71,17 +72,18 @@ def pinned_versions(settings: TenantSettings) -> dict[str, str]:
     return {"weir": version("weir-llm"), "settings": hashlib.sha256(encoded).hexdigest()}
 
 
-def retraining_event(decision: Decision, record: RetrainingRecord, traceparent: str) -> Event:
-    """Return the event with `record`, which is `decision.record` plus the offsets of the data."""
+def retraining_event(record: RetrainingRecord, *, source: str, name: str = "", **attributes: Any) -> Event:
+    """Return the event of a state of a request; its id is that of the request, with ``/name`` if `name` is given.
+
+    `attributes` are further attributes of the event: the ids of its cause and its request, and its trace context.
+    """
     return Event(
-        id=record.retraining_id,
-        source=RETRAIN_SOURCE,
+        id=f"{record.retraining_id}/{name}" if name else record.retraining_id,
+        source=source,
         type=RetrainingRecord.event_type,
         time=record.at,
         data=record,
         subject=record.retraining_id,
-        correlationid=decision.request_id,
-        causationid=decision.cause,
-        traceparent=traceparent,
         partitionkey=tenant_model_key(record.tenant, record.model),
+        **attributes,
     )

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from stream.loop.delivery.machine import Delivery
-from stream.loop.delivery.records import retraining_event, route_event
+from stream.loop.delivery.records import progress_event, route_event
 from stream.loop.delivery.state import HeldVerdict, ModelDelivery
 from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord
@@ -111,7 +111,9 @@ def test_the_same_inputs_cause_the_same_events_byte_for_byte():
     first, second = (run(DeliverySettings(min_events=10), (0.1, 0.1), 500, 7) for _ in range(2))
     encode = msgspec.json.encode
     assert [encode(route_event(d.route)) for d in first] == [encode(route_event(d.route)) for d in second]
-    assert [encode(retraining_event(d)) for d in first] == [encode(retraining_event(d)) for d in second]
+    assert [encode(progress_event(d.progress, d.route)) for d in first] == [
+        encode(progress_event(d.progress, d.route)) for d in second
+    ]
 
 
 def test_the_route_has_shadow_then_each_step_and_its_epoch_rises_by_one():

@@ -3,7 +3,7 @@
 import msgspec
 
 from stream.loop.delivery.machine import Delivery
-from stream.loop.delivery.records import retraining_event
+from stream.loop.delivery.records import progress_event
 from stream.loop.delivery.state import ModelDelivery
 from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord
@@ -55,7 +55,7 @@ def test_an_override_away_from_a_promoted_version_rolls_it_back_and_an_override_
 
     def taken_back(delivery):
         decisions = [delivery.override(order(version), at) for at, version in enumerate([BASE, M1, M2, M1, BASE])]
-        assert [decision.progress and retraining_event(decision).id for (decision,) in decisions][:2] == [
+        assert [decision.progress and progress_event(decision.progress, decision.route).id for (decision,) in decisions][:2] == [
             "rt_1/rolled_back/3", "rt_1/promoted/4",
         ]  # fmt: skip
         return [shown(decision) for (decision,) in decisions]
