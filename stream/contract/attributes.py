@@ -35,8 +35,6 @@ EVENT_HEADERS: Schema = {
             "OpenTelemetry severity number.", examples=[str(number) for number in SEVERITY_NUMBERS.values()]
         ),
         "ce_severitytext": _text("Severity.", examples=list(SEVERITY_NUMBERS)),
-        "ce_dataclassification": _text("Classification of the data; reserved."),
-        "ce_dataref": _text("Location of data that is stored elsewhere; reserved."),
         "content-type": _text("Media type of the value.", const=CONTENT_TYPE.decode()),
     },
     "required": ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "content-type"],

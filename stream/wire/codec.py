@@ -45,8 +45,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     partitionkey: str = ""
     severitynumber: str = ""
     severitytext: str = ""
-    dataclassification: str = ""
-    dataref: str = ""
 
 
 #: Optional attributes, written if they are not empty; the header is the name with the prefix ``ce_``.
