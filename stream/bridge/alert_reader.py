@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream.bridge.backoff import BackOff
 from stream.bridge.firing_alerts import FiringAlerts
 from stream.bridge.metrics import BridgeMetrics
 from stream.errors import kafka_problem
@@ -24,6 +23,7 @@ from stream.wire import WireError, decode
 _LOG = logging.getLogger(__name__)
 _WAITING = "waiting for kafka"
 _NO_TOPIC = "waiting for topics"
+_RETRY_SECONDS = 1.0
 
 
 async def alert_partitions(kafka: KafkaSettings) -> list[TopicPartition]:
@@ -39,7 +39,6 @@ class AlertReader:
         self._kafka = kafka
         self._metrics = metrics
         self._health = health
-        self._back_off = BackOff(0.5, 10.0)
         self.alerts: FiringAlerts | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -49,7 +48,7 @@ class AlertReader:
                 await self._session(stop)
             except READ_ERRORS as error:
                 self._wait_for_kafka(error)
-                await pause(stop, self._back_off.seconds())
+                await pause(stop, _RETRY_SECONDS)
 
     def _wait_for_kafka(self, error: BaseException) -> None:
         reason = f"{kafka_problem(self._kafka.bootstrap_servers, error)}; known alerts continue to fire"
@@ -62,7 +61,7 @@ class AlertReader:
         partitions = await alert_partitions(self._kafka)
         if not partitions:
             self._health[_NO_TOPIC] = f"{self._kafka.names.alerts} does not exist; run `weir topics create`"
-            await pause(stop, 1.0)
+            await pause(stop, _RETRY_SECONDS)
             return
         self._health.pop(_NO_TOPIC, None)
         async with consumer_for(self._kafka.client_options()) as consumer:
@@ -78,7 +77,6 @@ class AlertReader:
 
     def _caught_up(self, alerts: FiringAlerts) -> None:
         self.alerts = alerts
-        self._back_off.reset()
         self._health.pop(_WAITING, None)
         self._metrics.caught_up.set(1)
 

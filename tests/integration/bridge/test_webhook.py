@@ -14,8 +14,8 @@ from support.kafka_log import fresh_topics, sender, until
 from support.receiver import is_signed, receiver
 from support.stack import free_port
 
-from stream.bridge.backoff import BackOff
 from stream.bridge.metrics import BridgeMetrics
+from stream.bridge.notification_target import BackOff
 from stream.bridge.webhook import WebhookNotifier
 from stream.settings import KafkaSettings, WebhookSettings
 
