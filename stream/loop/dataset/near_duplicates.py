@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from scipy.cluster.hierarchy import DisjointSet
+
 if TYPE_CHECKING:
     from datasketch import MinHash
 
@@ -96,19 +98,9 @@ def leaders(texts: Sequence[str], threshold: float) -> list[int]:
 
 def groups(texts: Sequence[str], keys: Sequence[str], threshold: float) -> list[list[int]]:
     """Return the numbers of the texts in groups that share a key or have similar texts."""
-    parent = list(range(len(texts)))
-
-    def root(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
+    found = DisjointSet(range(len(texts)))
     first: dict[str, int] = {}
     for row, number in enumerate(leaders(texts, threshold)):
-        parent[root(row)] = root(number)
-        parent[root(row)] = root(first.setdefault(keys[row], row))
-    found: dict[int, list[int]] = {}
-    for row in range(len(texts)):
-        found.setdefault(root(row), []).append(row)
-    return list(found.values())
+        found.merge(row, number)
+        found.merge(row, first.setdefault(keys[row], row))
+    return [sorted(rows) for rows in found.subsets()]
