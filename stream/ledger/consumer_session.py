@@ -1,13 +1,13 @@
 """One consumer of all topics that the ledger reads; it starts at the stored offsets and follows the log."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from stream.errors import LedgerError, TopicMismatch, TopicMissing
+from stream.errors import LedgerError
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import LogReader, partitions_of, record_at
 from stream.kafka.topic_checks import check_topics, partition_counts
@@ -18,8 +18,6 @@ from stream.settings import KafkaSettings
 _BATCH_RECORDS = 2000
 _POLL_MS = 200
 _PROBE_SECONDS = 1.0
-_TOPICS_SECONDS = 1.0
-_NO_TOPICS = "waiting for topics"
 
 
 class LogReset(LedgerError):
@@ -32,7 +30,7 @@ class LogReset(LedgerError):
 class Session:
     """Reads until a condition is true or Kafka fails.
 
-    `call` runs a function on the store's thread. `health` has a reason while topics are missing or misconfigured.
+    `call` runs a function on the store's thread.
     """
 
     def __init__(
@@ -41,13 +39,11 @@ class Session:
         metrics: LedgerMetrics,
         call: Callable[..., Awaitable[Any]],
         store: LedgerStore,
-        health: dict[str, Any],
     ) -> None:
         self._kafka = kafka
         self._metrics = metrics
         self._call = call
         self._store = store
-        self._health = health
         self._topics = topics_read(kafka.names, partitions=kafka.partitions, stream_partitions=kafka.stream_partitions)
         self.caught_up = False
         self.lag: dict[str, int] = {}
@@ -59,11 +55,11 @@ class Session:
 
         `topics_checked` is called once, when the topics have the partitions of the settings.
 
-        Raises LogReset if the stored offsets are from a topic that was deleted or recreated, and the errors of :meth:`LogReader.read`.
+        Raises TopicMissing and TopicMismatch, LogReset if the stored offsets are from a topic that was deleted or recreated, and the errors of
+        :meth:`LogReader.read`.
         """
         options = self._kafka.client_options()
-        if not await self._topics_exist(options, until):
-            return
+        check_topics(self._topics, await partition_counts(options, self._topics))
         await self._call(topics_checked)
         async with consumer_for(options, fetch_max_wait_ms=_POLL_MS) as consumer:
             offsets = await self._start_offsets(consumer)
@@ -79,18 +75,6 @@ class Session:
             finally:
                 probe.cancel()
                 await asyncio.gather(probe, return_exceptions=True)
-
-    async def _topics_exist(self, options: Mapping[str, Any], until: Callable[[], bool]) -> bool:
-        while not until():
-            try:
-                check_topics(self._topics, await partition_counts(options, self._topics))
-            except (TopicMismatch, TopicMissing) as error:
-                self._health[_NO_TOPICS] = str(error)
-                await asyncio.sleep(_TOPICS_SECONDS)
-            else:
-                self._health.pop(_NO_TOPICS, None)
-                return True
-        return False
 
     async def _start_offsets(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         partitions = partitions_of(self._topics)

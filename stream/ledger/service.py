@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from stream.errors import LogExpired, ReaderStalled, kafka_problem
+from stream.errors import LogExpired, ReaderStalled, TopicMismatch, TopicMissing, kafka_problem
 from stream.kafka.clients import BROKER_ERRORS, producer_for
 from stream.ledger.alert_publisher import publish_alert, with_span
 from stream.ledger.consumer_session import LogReset, Session
@@ -36,7 +36,7 @@ _FEEDBACK_SECONDS = 15.0
 #: The gauges of coverage are set with each heartbeat, unless that needs more than this share of the time: with many tenants, a
 #: week of coverage has millions of rows.
 _COVERAGE_SHARE = 0.05
-_WAITING = "waiting for kafka"
+_WAITING, _NO_TOPICS = "waiting for kafka", "waiting for topics"
 ResultT = TypeVar("ResultT")
 
 
@@ -117,24 +117,29 @@ class _Service:
         """Read until `ended()` is true, Kafka fails, or a rebuild is requested."""
         if self._files.rebuild_requested():
             await self._rebuild("it was requested")
-        self._session = Session(self._kafka, self._metrics, self._call, self._store, self._health)
+        self._session = Session(self._kafka, self._metrics, self._call, self._store)
         try:
             await self._session.run(
                 until=lambda: ended() or self._files.rebuild_requested(),
-                topics_checked=self._delete_surplus,
+                topics_checked=self._topics_checked,
                 probed=self._probed,
             )
         except LogReset as reset:
             await self._rebuild(str(reset))
         except (LogExpired, ReaderStalled) as stalled:
             _LOG.warning("%s; a new consumer starts", stalled)
+        except (TopicMismatch, TopicMissing) as error:
+            self._health[_NO_TOPICS] = str(error)
+            await asyncio.sleep(_RETRY_SECONDS)
         except BROKER_ERRORS as error:
             self._wait_for_kafka(error)
             await asyncio.sleep(_RETRY_SECONDS)
         finally:
             self._session = None
 
-    def _delete_surplus(self) -> None:
+    def _topics_checked(self) -> None:
+        """Delete the files of partitions that do not exist."""
+        self._health.pop(_NO_TOPICS, None)
         for surplus in self._files.delete_surplus(self._kafka.partitions):
             _LOG.warning(
                 "%s is deleted: its partition does not exist, because [kafka] partitions is %d",
