@@ -32,7 +32,6 @@ class LedgerMetrics:
         self._ends = gauge("coverage_ends", "Ends of these requests in the log")
         self._gaps = gauge("coverage_gap_records", "Records that gap records count")
         self._skipped = gauge("ledger_skipped_records", "Records that are no event or cannot be stored", "topic")
-        self._oldest = gauge("ledger_oldest_pending_seconds", "Event time since the oldest pending event")
         self._rejected = gauge(
             "ledger_feedback_turned_away",
             "Feedback that names an alert and is not a review: wrong tenant or label",
@@ -52,7 +51,7 @@ class LedgerMetrics:
         self._rejected.labels("tenant").set(rejected.tenant)
         self._rejected.labels("label").set(rejected.label)
 
-    def show(self, coverage: Coverage, log_time: float) -> None:
+    def show(self, coverage: Coverage) -> None:
         """Set the gauges of coverage."""
         for detector, count in [("", coverage.total), *coverage.by_detector.items()]:
             self._ratio.labels(detector or "all").set(count.ratio)
@@ -63,5 +62,3 @@ class LedgerMetrics:
         self._gaps.set(coverage.gaps)
         for topic, records in coverage.skipped.items():
             self._skipped.labels(topic).set(records)
-        oldest = coverage.oldest_pending_time
-        self._oldest.set(max(log_time - oldest, 0.0) if oldest is not None else 0.0)

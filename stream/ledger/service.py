@@ -208,7 +208,7 @@ class _Service:
         )
         self._store.decisions.beat(heartbeat)
         self._metrics.caught_up.set(heartbeat.caught_up)
-        self._coverage_time.run(lambda: self._metrics.show(self._store.coverage(), now))
+        self._coverage_time.run(lambda: self._metrics.show(self._store.coverage()))
         if time.monotonic() > self._feedback_at:
             self._feedback_at = time.monotonic() + _FEEDBACK_SECONDS
             self._metrics.show_feedback(self._store.rejected_feedback())

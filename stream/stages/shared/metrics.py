@@ -53,7 +53,6 @@ class WatchMetrics:
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         by_partition = ["partition"]
         self.lag = gauge("weir_watermark_lag_seconds", "Watermark behind the newest source", by_partition)
-        self.open_events = gauge("weir_open_events", "Events in open buckets", by_partition)
         self.released = gauge(
             "weir_released_sources", "Inactive sources that no longer hold back the watermark", by_partition
         )
@@ -69,7 +68,7 @@ class WatchMetrics:
 
     def forget_partitions(self) -> None:
         """Remove the series of all partitions and of their streams: after a rebalance, another worker can have them."""
-        for gauge in (self.lag, self.open_events, self.released):
+        for gauge in (self.lag, self.released):
             gauge.clear()
         self.streams.clear()
 

@@ -213,7 +213,6 @@ class WatchStage(Stage):
     def _observe(self, partition: _Partition) -> None:
         metrics, number, watermark = self._context.metrics, str(partition.number), partition.machine.watermark
         metrics.lag.labels(number).set(watermark.lag_seconds)
-        metrics.open_events.labels(number).set(partition.machine.open.events)
         metrics.released.labels(number).set(len(watermark.released()))
 
     async def _load(self, partition: int, offset: int) -> _Partition:

@@ -8,12 +8,12 @@ import bisect
 
 
 class OpenCounts:
-    """Totals over the open buckets of a partition: buckets, distinct events, and raw events to acknowledge (tokens)."""
+    """Totals over the open buckets of a partition: buckets, and raw events to acknowledge (tokens)."""
 
-    __slots__ = ("buckets", "events", "tokens")
+    __slots__ = ("buckets", "tokens")
 
     def __init__(self) -> None:
-        self.buckets = self.events = self.tokens = 0
+        self.buckets = self.tokens = 0
 
 
 class BucketSchedule:

@@ -114,7 +114,6 @@ class StreamBuckets:
         )
         known = bucket.setdefault(signal.event_id, held)
         if known is held:
-            self._counts.events += 1
             return Offer.HELD
         known.tokens.append(token)
         if held.outranks(known):
@@ -146,7 +145,6 @@ class StreamBuckets:
             for held in bucket.values():
                 held.tokens.clear()
         counts.buckets += len(self._open)
-        counts.events += sum(map(len, self._open.values()))
         self._counts = counts
 
     def starts(self) -> list[float]:
@@ -160,7 +158,6 @@ class StreamBuckets:
     def _remove(self, number: int) -> list[Held]:
         held = list(self._open.pop(number).values())
         self._counts.buckets -= 1
-        self._counts.events -= len(held)
         self._counts.tokens -= sum(len(item.tokens) for item in held)
         return held
 

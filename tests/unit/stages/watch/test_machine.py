@@ -86,7 +86,7 @@ def test_a_closed_bucket_has_one_state_and_all_tokens():
     tokens = [object(), object(), object()]
     for number, token in enumerate(tokens):
         machine.offer(signal_event(f"r{number % 2}", 1.0 + number % 2, features={"x": 0.0}), token)
-    assert machine.open.events == 2
+    assert machine.open.tokens == 3
     machine.tick(score_tick(0, {"s": 6.0}).data)
     (closed,) = machine.closed()
     assert set(closed.tokens) == set(tokens)
@@ -233,7 +233,7 @@ def test_the_oldest_bucket_can_be_closed_early_to_bound_memory():
     assert closed is not None
     assert closed.tokens == [0]
     assert machine.offer(signal_event("r9", 1.0, features={"x": 0.0}), 9) is Offer.LATE
-    assert machine.open.events == 3
+    assert machine.open.buckets == 3
 
 
 def test_the_events_of_a_fast_clock_are_discarded_before_a_present_bucket_is_closed_early():
