@@ -187,17 +187,14 @@ _FAUST_SETTINGS: dict[str, Any] = {
     "consumer_metadata_max_age_ms": _METADATA_MS,
     "stream_wait_empty": False,
     "stream_buffer_maxsize": _BUFFER_EVENTS,
-    "stream_recovery_delay": 0.0,
     "agent_supervisor": "mode.CrashingSupervisor",
     "topic_disable_leader": True,
-    "topic_replication_factor": 1,
     "key_serializer": "raw",
     "value_serializer": "raw",
     "store": "memory://",
     "Table": AckedTable,
     "TableManager": TableManager,
     "web_enabled": False,
-    "autodiscover": False,
     "worker_redirect_stdouts": False,
 }
 

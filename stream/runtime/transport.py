@@ -179,14 +179,11 @@ class Consumer(driver.Consumer):
 
 
 class Producer(driver.Producer):
-    """A producer that waits for all in-sync replicas.
+    """A producer that waits for all in-sync replicas (`producer_acks` of the app).
 
     This producer is not idempotent: an idempotent producer can lose its sequence number permanently when a batch expires (aiokafka#1017). Weir allows
     duplicates, and aiokafka keeps one batch per partition in flight, which preserves the order.
     """
-
-    def _settings_extra(self) -> dict[str, Any]:
-        return {"acks": "all"}
 
     async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
         """Send, and keep the metadata of `topic` up to date from now on; raises aiokafka's errors instead of Faust's.

@@ -9,7 +9,6 @@ from stream.wire import (
     LogRange,
     ModelRecord,
     RequestRecord,
-    RequestRecordV1,
     RetrainingRecord,
     RouteRecord,
     Verdict,
@@ -87,7 +86,7 @@ class Facts:
             self._add_evidence(data, place)
 
     def _add_evidence(self, data: object, place: Place) -> None:
-        if isinstance(data, RequestRecord | RequestRecordV1) and data.request_id in self.wanted:
+        if isinstance(data, RequestRecord) and data.request_id in self.wanted:
             self.requests.add(data.request_id)
             self.places[data.request_id] = place
         elif isinstance(data, Verdict) and data.flagged and data.request_id in self.wanted:
