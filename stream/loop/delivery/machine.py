@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from detectors.registry import TEXT
 from stream.count_text import count_text
 from stream.loop.delivery.records import Decision
-from stream.loop.delivery.state import SHADOW, Canary, HeldVerdict, ModelDelivery, remember
+from stream.loop.delivery.state import SHADOW, Canary, HeldVerdict, ModelDelivery
 from stream.loop.sequential import TwoSampleTest
 from stream.loop.settings import DeliverySettings
+from stream.stages.shared.remember import append, remember
 from stream.wire import RetrainingRecord, RouteRecord, canonical_time, trained_version
 from stream.wire.ids import shadow_request_id
 from stream.wire.route_files import BASE, RouteOverride, previous_version
@@ -52,9 +53,7 @@ class Delivery:
         """
         state = self._state
         if record.state == "requested" and record.detectors:
-            state.detectors[record.retraining_id] = record.detectors
-            while len(state.detectors) > _REQUESTS:
-                del state.detectors[next(iter(state.detectors))]
+            remember(state.detectors, record.retraining_id, record.detectors, _REQUESTS)
         if self._is_of_former_owner(record):
             return []
         canary = state.canary
@@ -62,9 +61,9 @@ class Delivery:
         if own and record.state in _ENDS:  # of an operator, or of this process before a crash: the log decides
             return [self._ended_elsewhere(record, at)]
         if record.state == "promoted" and record.model_version:
-            self._remember_promoted(record.model_version, record.retraining_id, traceparent)
+            remember(state.promoted, record.model_version, (record.retraining_id, traceparent), _ENDED)
         if record.state in _FINAL and record.retraining_id not in state.ended:
-            remember(state.ended, record.retraining_id, _ENDED)
+            append(state.ended, record.retraining_id, _ENDED)
         if record.state != "blessed" or own or record.retraining_id in state.ended:
             return []
         if not trained_version(record.model_version):
@@ -77,9 +76,8 @@ class Delivery:
         if not record.epoch:
             return False
         epochs = self._state.epochs
-        newest = epochs[record.retraining_id] = max(record.epoch, epochs.pop(record.retraining_id, 0))
-        while len(epochs) > _REQUESTS:
-            del epochs[next(iter(epochs))]
+        newest = max(record.epoch, epochs.get(record.retraining_id, 0))
+        remember(epochs, record.retraining_id, newest, _REQUESTS)
         return record.epoch < newest
 
     def _ended_elsewhere(self, record: RetrainingRecord, at: float) -> Decision:
@@ -144,10 +142,8 @@ class Delivery:
 
         Answers of one conversation depend on each other, and later answers have other rates of flagged answers.
         """
-        first = canary.first_answers.pop(verdict.conversation, verdict.request_id)
-        canary.first_answers[verdict.conversation] = first
-        if len(canary.first_answers) > _CONVERSATIONS:
-            del canary.first_answers[next(iter(canary.first_answers))]
+        first = canary.first_answers.get(verdict.conversation, verdict.request_id)
+        remember(canary.first_answers, verdict.conversation, first, _CONVERSATIONS)
         return verdict.request_id in {first, shadow_request_id(first, canary.version)}
 
     def _advanced(self, canary: Canary, at: float) -> list[Decision]:
@@ -221,11 +217,11 @@ class Delivery:
             return
         known = state.canary
         if known is not None and known.retraining_id != route.retraining_id:
-            remember(state.ended, known.retraining_id, _ENDED)
+            append(state.ended, known.retraining_id, _ENDED)
         state.epoch, state.champion, state.previous = route.epoch, route.champion, route.previous or BASE
         state.canary, state.route = None, route
         if not route.challenger:
-            remember(state.ended, route.retraining_id, _ENDED)
+            append(state.ended, route.retraining_id, _ENDED)
             return
         detectors = known.detectors if known is not None and known.version == route.challenger else ()
         state.canary = Canary(
@@ -250,20 +246,13 @@ class Delivery:
         assert state.canary is not None
         if state.canary.version != state.champion:
             state.previous, state.champion = state.champion, state.canary.version
-        self._remember_promoted(state.champion, state.canary.retraining_id, state.canary.traceparent)
+        remember(state.promoted, state.champion, (state.canary.retraining_id, state.canary.traceparent), _ENDED)
         return self._end("promoted", at, reason, by=by)
-
-    def _remember_promoted(self, version: str, retraining_id: str, traceparent: str) -> None:
-        promoted = self._state.promoted
-        promoted.pop(version, None)
-        promoted[version] = retraining_id, traceparent
-        while len(promoted) > _ENDED:
-            del promoted[next(iter(promoted))]
 
     def _end(self, name: str, at: float, reason: str, *, by: str = _DELIVERY) -> Decision:
         decided = self._state.canary
         assert decided is not None
-        remember(self._state.ended, decided.retraining_id, _ENDED)
+        append(self._state.ended, decided.retraining_id, _ENDED)
         self._state.canary = None
         at = max(at, decided.since)
         return self._decision(name, decided, self._next(at, reason, by=by, retraining_id=decided.retraining_id))

@@ -91,10 +91,4 @@ class HeldVerdict(msgspec.Struct, frozen=True, array_like=True, order=True):
     is_error: bool = False
 
 
-def remember(items: list[str], item: str, limit: int) -> None:
-    """Append `item`, and keep only the last `limit` items."""
-    items.append(item)
-    del items[:-limit]
-
-
 decode = decoder(DeliveryState)

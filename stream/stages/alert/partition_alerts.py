@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from stream.settings import TenantSettings
 from stream.stages.alert.machine import Alerting, Opener, no_span
 from stream.stages.alert.state import StreamAlerts
+from stream.stages.shared.remember import remember
 from stream.wire import Event, FindingRecord, SentinelRecord, Tick, stream_key, trained_version
 
 _MODELS = 1024
@@ -93,10 +94,7 @@ class PartitionAlerts:
         known = self.sentinels.get(note.model)
         if known is not None and known.at > note.at:
             return
-        self.sentinels.pop(note.model, None)
-        self.sentinels[note.model] = note
-        if len(self.sentinels) > _MODELS:
-            del self.sentinels[next(iter(self.sentinels))]
+        remember(self.sentinels, note.model, note, _MODELS)
 
     def _schedule(self, key: str) -> None:
         self._due[key] = self._alerting(self.states[key]).due(self.states[key])

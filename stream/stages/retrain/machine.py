@@ -8,7 +8,8 @@ import msgspec
 from stream.settings import TenantSettings
 from stream.stages.retrain.gates import Gate, evaluate
 from stream.stages.retrain.records import Decision, decision_of
-from stream.stages.retrain.state import AlertsHalf, FiringAlert, LastRequest, ModelState, RequestsHalf, remember
+from stream.stages.retrain.state import AlertsHalf, FiringAlert, LastRequest, ModelState, RequestsHalf
+from stream.stages.shared.remember import append, remember
 from stream.wire import OWN_TENANT, AlertRecord, Event, RetrainingRecord
 from stream.wire.ids import retraining_id
 
@@ -93,7 +94,7 @@ def observe(alerts: AlertsHalf, event: Event, offset: int) -> bool:
         return False
     if record.state != "firing":
         alerts.firing.pop(record.alert_id, None)
-        remember(alerts.resolved, record.alert_id)
+        append(alerts.resolved, record.alert_id, _REMEMBERED)
         return False
     alerts.firing[record.alert_id] = _firing(record, event.traceparent, known)
     return True
@@ -122,9 +123,7 @@ def _end(state: RequestsHalf, record: RetrainingRecord) -> None:
     is_same = record.retraining_id == state.in_flight_id
     if is_same and record.epoch and record.epoch < state.epoch:
         return
-    state.ended[record.retraining_id] = max(record.epoch, state.epoch if is_same else 0)
-    while len(state.ended) > _REMEMBERED:
-        del state.ended[next(iter(state.ended))]
+    remember(state.ended, record.retraining_id, max(record.epoch, state.epoch if is_same else 0), _REMEMBERED)
     if is_same:
         state.in_flight_id, state.epoch, state.lease_until = "", 0, None
     if record.retraining_id == state.delivered_id:
@@ -154,5 +153,5 @@ def _suppress(state: ModelState, event: Event, gates: list[Gate]) -> Decision | 
     identity = retraining_id(state.tenant, state.model, (*sorted(state.alerts.firing), *marks), "suppressed")
     if identity in state.alerts.suppressed:
         return None
-    remember(state.alerts.suppressed, identity)
+    append(state.alerts.suppressed, identity, _REMEMBERED)
     return decision_of(state, event, identity, gates)

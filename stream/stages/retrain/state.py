@@ -7,7 +7,6 @@ import msgspec
 from stream.stages.shared.state_codec import decoder
 
 _VERSION = 2
-_REMEMBERED = 64
 _SEPARATOR = "\x1f"
 
 
@@ -95,12 +94,6 @@ class ModelState(msgspec.Struct, kw_only=True):
 
 
 Half = AlertsHalf | RequestsHalf
-
-
-def remember(items: list[str], item: str) -> None:
-    """Append `item`, and keep only the last 64 items."""
-    items.append(item)
-    del items[:-_REMEMBERED]
 
 
 def half_key(key: str, half: Half) -> str:

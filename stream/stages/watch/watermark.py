@@ -8,6 +8,7 @@ from math import inf
 
 import msgspec
 
+from stream.stages.shared.remember import remember
 from stream.wire import Tick
 
 #: A step of a source counts for at most this share of the limit, so that a clock jump makes no other source inactive.
@@ -67,9 +68,8 @@ class SourceLane(msgspec.Struct, kw_only=True):
     def _end(self, name: str, time: float, most: int) -> None:
         source = self.sources.pop(name, None)
         self.released.pop(name, None)
-        self.ended[name] = max(time, self.ended.pop(name, -inf), -inf if source is None else source.time)
-        while len(self.ended) > most:
-            del self.ended[next(iter(self.ended))]
+        newest = max(time, self.ended.get(name, -inf), -inf if source is None else source.time)
+        remember(self.ended, name, newest, most)
 
     def _advance(self, name: str, time: float, logged: float | None, silence_seconds: float) -> bool:
         logged = time if logged is None else logged
