@@ -130,7 +130,7 @@ async def test_a_process_killed_under_load_loses_no_request(stack, victim):
             return False
         return ready and stack.status()["healthy"]
 
-    await asyncio.to_thread(until, f"healthy after the kill of {victim}", healthy, 60)
+    await asyncio.to_thread(until, f"healthy after the kill of {victim}", healthy, 60, 1)
     status = await asyncio.to_thread(stack.complete, 240)
     assert status["coverage"]["missing"] == 0
     await asyncio.to_thread(assert_accounted, stack, answered[::5])
