@@ -1,11 +1,8 @@
 """LiteLLM as a client."""
 
+import importlib
 import os
 
-# Set before the import: otherwise the import requests prices from a server.
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-
-import litellm
 import pytest
 from support.agent_script import FINAL, QUESTION, RESULT, chat_call, chat_text, streamed_call, streamed_text
 from support.clients_gateway import AGENT, MODEL
@@ -19,12 +16,20 @@ PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "req
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": PARAMETERS}}
 
 
+@pytest.fixture(scope="module")
+def litellm():
+    """Import the library late: each test process collects this file, and only one runs its tests."""
+    # Without it, the import requests prices from a server.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    return importlib.import_module("litellm")
+
+
 @pytest.fixture
 def options(gateway):
     return {"api_base": gateway.url, "api_key": KEY, "max_retries": 0, "timeout": 60}
 
 
-def test_a_completion(options, gateway):
+def test_a_completion(litellm, options, gateway):
     answer = litellm.completion(**ASK, **options)
     request, end = gateway.exchange()
     assert (request.model, request.text) == (MODEL, "Count to five.")
@@ -32,7 +37,7 @@ def test_a_completion(options, gateway):
     assert end.usage.total_tokens == answer.usage.total_tokens
 
 
-async def test_a_stream(options, gateway):
+async def test_a_stream(litellm, options, gateway):
     stream = await litellm.acompletion(**ASK, **options, stream=True, stream_options={"include_usage": True})
     chunks = [chunk async for chunk in stream]
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
@@ -42,22 +47,22 @@ async def test_a_stream(options, gateway):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_tools(options, upstream, check_agent_records, stream):
+def test_tools(litellm, options, upstream, check_agent_records, stream):
     upstream.script = [streamed_call(), streamed_text()] if stream else [chat_call(), chat_text()]
     messages = [{"role": "user", "content": QUESTION}]
-    called = _message(messages, stream, options)
+    called = _message(litellm, messages, stream, options)
     (call,) = called.tool_calls
     messages += [called.model_dump(), {"role": "tool", "tool_call_id": call.id, "content": RESULT}]
-    assert _message(messages, stream, options).content == FINAL
+    assert _message(litellm, messages, stream, options).content == FINAL
     check_agent_records(stream=stream)
 
 
-def _message(messages, stream, options):
+def _message(litellm, messages, stream, options):
     answer = litellm.completion(f"openai/{AGENT}", messages, tools=[TOOL], stream=stream, **options)
     return (litellm.stream_chunk_builder(list(answer)) if stream else answer).choices[0].message
 
 
-def test_the_errors_are_those_of_openai(options):
+def test_the_errors_are_those_of_openai(litellm, options):
     with pytest.raises(litellm.BadRequestError, match="'openvino'"):
         litellm.completion(**ASK, **options, logit_bias={"5": 1})
     with pytest.raises(litellm.NotFoundError):
