@@ -35,8 +35,8 @@ _READY_SECONDS = {
     "trainer": 180.0,
 }
 _BROKER_STOP_SECONDS = 20.0
-#: Time for a step of training and its checkpoint.
-_TRAINER_STOP_SECONDS = 40.0
+#: Time for a step of training and its checkpoint (30 s), and for the requests to a Kafka that does not answer; as in the containers.
+_TRAINER_STOP_SECONDS = 60.0
 #: If another process and serving need the same core, the other process gets about a tenth of it.
 _MONITORING_NICENESS = 10
 

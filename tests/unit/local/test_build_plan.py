@@ -6,6 +6,9 @@ import pytest
 from serving import driver
 from serving.ray_local import RayLayout
 from stream.errors import BrokerError
+from stream.kafka import clients
+from stream.loop.training import agent, process
+from stream.loop.training import run as run_module
 from stream.settings import KafkaSettings
 from weir.errors import StackError
 from weir.home.ports import PORT_NAMES
@@ -74,6 +77,13 @@ def test_the_trainer_starts_if_training_is_enabled_with_its_own_niceness(build):
     assert "trainer" not in names(build())
     component = build(train={"enabled": True, "nice": 15}).component("trainer")
     assert (component.after, component.argv[-1], component.niceness) == ([module.TOPICS], "trainer", 15)
+
+
+def test_a_trainer_can_write_its_checkpoint_while_kafka_does_not_answer(build):
+    component = build(train={"enabled": True}).component("trainer")
+    kafka = 2 * clients._REQUEST_TIMEOUT_MS / 1000 + agent._PAUSE_SECONDS  # ask for the end of the log, leave the group
+    run = process._STOP_SECONDS + run_module._RELEASE_SECONDS + clients._END_SECONDS
+    assert component.stop_seconds >= kafka + run
 
 
 def test_intake_has_its_own_address_and_a_health_check_on_its_metrics_port(build):
