@@ -16,7 +16,6 @@ import httpx
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from serving.decoded_json import count_of, mapping_of
-from stream.pause import pause
 from weir.home.ports import reachable
 from weir.sentinel.pairs import PromptOfPair
 from weir.sentinel.prompts import PROMPTS, SentinelPrompt
@@ -71,29 +70,31 @@ class SentinelClient:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send prompts and pairs until `stop` is set."""
+        """Send prompts and pairs until `stop` is set; then abandon a prompt that waits for its answer, perhaps for minutes."""
         async with self._client, asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(stop, len(PROMPTS), 0, self._every, self._send_prompt))
+            tasks = [group.create_task(self._repeat(len(PROMPTS), 0, self._every, self._send_prompt))]
             if self._pairs:
                 # A process that restarts often must not send the first pairs only.
                 first = secrets.randbelow(len(self._pairs))
-                group.create_task(self._repeat(stop, len(self._pairs), first, self._pairs_every, self._send_pair))
+                repeated = self._repeat(len(self._pairs), first, self._pairs_every, self._send_pair)
+                tasks.append(group.create_task(repeated))
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
 
-    async def _repeat(
-        self, stop: asyncio.Event, count: int, first: int, every: float, send: Callable[[int], Awaitable[str]]
-    ) -> None:
-        """Call `send` with the numbers below `count` in turn, from `first` on.
+    async def _repeat(self, count: int, first: int, every: float, send: Callable[[int], Awaitable[str]]) -> None:
+        """Call `send` with the numbers below `count` in turn, from `first` on, until cancelled.
 
         A number without an answer is sent again; after `_REFUSALS` refusals, the next number is sent.
         """
         number, refusals = first, 0
-        while not stop.is_set():
+        while True:
             due = time.monotonic() + every
             outcome = await send(number % count)
             refusals = refusals + 1 if outcome == _REFUSED else 0
             if outcome == _ANSWERED or refusals == _REFUSALS:
                 number, refusals = number + 1, 0
-            await pause(stop, max(0.0, due - time.monotonic()))
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _send_prompt(self, number: int) -> str:
         return await self.send(PROMPTS[number])

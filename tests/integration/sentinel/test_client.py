@@ -106,3 +106,22 @@ async def test_a_prompt_that_is_always_refused_does_not_stop_the_others():
         await running
     sent = [body["messages"][0]["content"] for body in server.bodies if "seed" in body]
     assert sent[:4] == [PROMPTS[0].text] * 3 + [PROMPTS[1].text]
+
+
+async def test_a_gateway_that_does_not_answer_delays_no_stop():
+    stop, asked, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hold(_reader, writer):
+        asked.set()
+        await ended.wait()
+        writer.close()
+
+    async with await asyncio.start_server(hold, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        running = asyncio.create_task(sentinel(f"http://127.0.0.1:{port}", "weir-key", CollectorRegistry()).run(stop))
+        await asked.wait()
+        stop.set()
+        done, _ = await asyncio.wait({running}, timeout=30)
+        ended.set()
+        await running
+    assert done
