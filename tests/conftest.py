@@ -32,7 +32,6 @@ _WAITS = (
     "tests/integration/ledger/",
     "tests/integration/local/test_supervision.py",
     "tests/integration/runtime/",
-    "tests/integration/watch/",
 )
 _ALONE = ("tests/unit/", "tests/contract/", "tests/property/", *_WAITS)
 _FILLER = "gw2"
