@@ -58,7 +58,6 @@ class DeliveryLog:
         self._watermark = Watermark(partitions * (1 + signal_partitions), silence_seconds)
         if state.lanes:
             self._watermark.restore(state.lanes, state.watermark)
-        heapq.heapify(state.held)
         self.counted = 0
 
     @property

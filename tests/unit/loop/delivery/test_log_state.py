@@ -7,7 +7,7 @@ import pytest
 from support.delivery_events import KEY, M1, PARTITIONS, TEXT, blessed, end, ticks, verdict
 
 from stream.loop.delivery.log_state import DeliveryLog
-from stream.loop.delivery.state import DeliveryState
+from stream.loop.delivery.state import DeliveryState, decode
 from stream.loop.settings import DeliverySettings
 from stream.wire.ids import verdict_id
 
@@ -15,26 +15,34 @@ SETTINGS = DeliverySettings(shadow_share=0, steps=(50, 100), min_events=20)
 SIGNAL_PARTITIONS = 3
 
 
-def started():
-    log = DeliveryLog(
-        DeliveryState(),
+def log_of(state):
+    return DeliveryLog(
+        state,
         lambda tenant: SETTINGS,
         partitions=PARTITIONS,
         signal_partitions=SIGNAL_PARTITIONS,
         silence_seconds=15.0,
     )
+
+
+def started():
+    log = log_of(DeliveryState())
     assert len(log.apply(blessed())) == 1
     return log
 
 
 def applied(log, lanes, draw=None):
-    """Apply the records of all partitions, each partition in order; with `draw`, the partitions are interleaved at
-    random.
+    """Apply the records of all partitions, each partition in order.
+
+    With `draw`, the partitions are interleaved at random, and the log is often restored from its snapshot.
     """
     decisions, lanes = [], [list(lane) for lane in lanes]
     while lanes := [lane for lane in lanes if lane]:
         lane = lanes[0] if draw is None else draw.choice(lanes)
         decisions += log.apply(*lane.pop(0))
+        if draw is not None and draw.random() < 0.1:
+            before, log = log, log_of(decode(log.snapshot()))
+            assert log.time(0.0) == before.time(0.0), "the watermark is restored"
     return decisions
 
 
@@ -91,7 +99,7 @@ def test_evidence_about_failures_alone_promotes_no_version():
     assert not ticked(log, 1_000)
 
 
-def test_the_order_between_partitions_does_not_change_the_decisions():
+def test_neither_the_order_between_partitions_nor_restarts_change_the_decisions():
     draw = random.Random(3)
     lanes = {None: [], **{number: [] for number in range(SIGNAL_PARTITIONS)}}
     for number in range(1, 200):
