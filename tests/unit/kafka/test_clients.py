@@ -7,7 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from stream.kafka.clients import admin_for, consumer_for, paced, producer_for, start_client, stop_consumer
+from stream.kafka.clients import admin_for, consumer_for, new_producer, paced, producer_for, start_client, stop_consumer
 
 
 class Fetcher:
@@ -78,6 +78,22 @@ async def test_a_consumer_that_cannot_start_is_stopped(consumer, monkeypatch):
         async with consumer_for({}):
             pytest.fail("it did not start")
     assert consumer.closed_clients == [consumer._client]
+
+
+async def test_no_acknowledged_record_is_lost_and_no_deleted_offset_is_skipped_by_default(monkeypatch):
+    producer, options = new_producer({"bootstrap_servers": "127.0.0.1:1"}), {}
+
+    def new(**given):
+        options.update(given)
+        raise OSError
+
+    monkeypatch.setattr("stream.kafka.clients.AIOKafkaConsumer", new)
+    with pytest.raises(OSError):
+        async with consumer_for({}):
+            pass
+    await producer.stop()
+    assert producer._sender._acks == -1, "all in-sync replicas"
+    assert (options["group_id"], options["enable_auto_commit"], options["auto_offset_reset"]) == (None, False, "none")
 
 
 async def test_a_producer_whose_stop_is_cancelled_ends_its_sender_and_closes_its_connections(monkeypatch):
