@@ -8,6 +8,8 @@ from detectors.registry import create_stream
 from detectors.streams.monitor import Budget, Feature, Monitor
 
 SIZES = (1, 2, 7, 30, 200, 900)
+#: After each bucket of this size, the detector is restored from its snapshot.
+RESTARTS = 7
 
 
 def traffic(count=900, seed=3):
@@ -57,14 +59,20 @@ def traffic(count=900, seed=3):
     ],
     ids=str,
 )
-def test_the_state_does_not_depend_on_the_size_of_a_bucket(name, options):
+def test_the_state_depends_neither_on_the_size_of_a_bucket_nor_on_restarts(name, options):
     options = {"reference_events": 60, "alarm_every_events": 500} | options
     if "alarm_every_days" in options:
         del options["alarm_every_events"]
     events, states, alarms = traffic(), {}, {}
     for size in SIZES:
         detector = create_stream(name, options)
-        told = [detector.update_many(events[at : at + size]) for at in range(0, len(events), size)]
+        told = []
+        for at in range(0, len(events), size):
+            told.append(detector.update_many(events[at : at + size]))
+            if size == RESTARTS:
+                state = detector.snapshot()
+                detector = create_stream(name, options)
+                detector.restore(state)
         states[size], alarms[size] = detector.snapshot(), any(one is not None and one.alarm for one in told)
     assert len(set(states.values())) == 1
     assert alarms[1], "the events raise an alarm"
