@@ -299,6 +299,16 @@ def test_a_rejection_that_was_sent_before_the_decision_of_the_gate_was_read_ends
     assert not delivery.progress(rejected, 2.0)
 
 
+def test_evidence_that_would_be_enough_for_one_detector_is_not_enough_for_one_of_several():
+    state = fresh()
+    delivery, number = Delivery(state, DIRECT), 0
+    delivery.progress(blessed(), 0.0)
+    while number < 2 or state.canary.tests["repetition"].e_harm < 1 / DIRECT.rollback_alpha:
+        for version in ("b1", M1):
+            number += 1
+            assert not delivery.verdict(verdict(number, version, version == M1))
+
+
 def test_a_newer_blessed_version_replaces_the_canary():
     state = fresh()
     delivery = Delivery(state, DIRECT)
@@ -336,6 +346,7 @@ def test_a_request_that_failed_and_was_resumed_is_delivered():
 
 def test_the_records_of_a_trainer_that_lost_the_request_are_ignored():
     assert owned(("started", 2), ("blessed", 1)) == []
+    assert owned(("started", 2), ("failed", 1), ("blessed", 1)) == []
     assert owned(("started", 2), ("blessed", 2), ("failed", 1)) == ["canary"]
     assert owned(("started", 2), ("blessed", 2), ("failed", 2)) == ["canary", "rolled_back"]
 
