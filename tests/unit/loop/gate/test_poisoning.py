@@ -4,6 +4,7 @@ import random
 
 import msgspec
 import pyarrow.parquet as pq
+import pytest
 from support.gate_dataset import honest_rows, row, write_dataset, write_digests
 
 from stream.loop.dataset.files import read_rows
@@ -86,6 +87,20 @@ def test_rows_of_two_keys_are_too_few():
     ]
 
     assert checks(rows) == {("too few API keys", "dataset"): 2}
+
+
+@pytest.mark.parametrize(("more", "found"), [(0, 0), (1, 2)])
+def test_a_count_at_the_bound_is_no_finding(more, found):
+    rows = [
+        row(number, f"Question {number}?", "The same answer for all of them", principal=f"key{number % 5}")
+        for number in range(SETTINGS.max_per_answer)
+    ]
+    rows += [
+        row(1_000 + number, f"Item {number}?", f"Item {number} is item {number}", principal="one")
+        for number in range(SETTINGS.max_per_principal)
+    ]
+    rows += [msgspec.structs.replace(rows[at], id=f"more {number}") for number in range(more) for at in (0, -1)]
+    assert len(checks(rows)) == found
 
 
 def test_copies_of_augmentation_are_not_counted():
