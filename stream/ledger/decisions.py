@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-from aiokafka.structs import ConsumerRecord
 
-from stream.ledger.ledger_file import LedgerFile, Unstored
+from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
 from stream.ledger.schema import open_decisions, transaction
 from stream.ledger.window_history import expire_windows, store_window
 from stream.runbook import ACCURACY, DETECTOR_PREFIX, SILENCE
@@ -86,7 +85,7 @@ class Decisions(LedgerFile):
             FindingRecord: self._finding,
         }
 
-    def _alert(self, _record: ConsumerRecord, event: Event, data: AlertRecord) -> None:
+    def _alert(self, _record: LogRecord, event: Event, data: AlertRecord) -> None:
         self._store_alert(data, event.traceparent)
 
     def _store_alert(self, data: AlertRecord, traceparent: str) -> None:
@@ -109,14 +108,14 @@ class Decisions(LedgerFile):
         links = [(request_id, data.alert_id) for request_id in data.evidence]
         self.database.executemany("INSERT OR IGNORE INTO alert_evidence VALUES (?, ?)", links)
 
-    def _silence(self, _record: ConsumerRecord, _event: Event, data: SilenceRecord) -> None:
+    def _silence(self, _record: LogRecord, _event: Event, data: SilenceRecord) -> None:
         self.database.execute(
             "INSERT INTO silences VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
             " at = excluded.at, record = excluded.record WHERE excluded.at >= at",
             (data.silence_id, data.at, _JSON.encode(data).decode()),
         )
 
-    def _retraining(self, record: ConsumerRecord, _event: Event, data: RetrainingRecord) -> None:
+    def _retraining(self, record: LogRecord, _event: Event, data: RetrainingRecord) -> None:
         self.database.execute(  # a renewed lease has the same time
             "INSERT INTO retraining VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset,"
             " at = max(at, excluded.at), record = iif(excluded.at >= at, excluded.record, record)",
@@ -125,7 +124,7 @@ class Decisions(LedgerFile):
         links = [(alert_id, data.retraining_id) for alert_id in data.alert_ids]
         self.database.executemany("INSERT OR IGNORE INTO retraining_alerts VALUES (?, ?)", links)
 
-    def _finding(self, _record: ConsumerRecord, _event: Event, data: FindingRecord) -> None:
+    def _finding(self, _record: LogRecord, _event: Event, data: FindingRecord) -> None:
         store_window(self.database, data)
 
     def expire(self) -> None:

@@ -7,9 +7,7 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
-
-from aiokafka.structs import ConsumerRecord
+from typing import Any, ClassVar, Protocol
 
 from stream.count_text import count_text
 from stream.ledger.schema import transaction
@@ -32,7 +30,18 @@ _UNSTORABLE = (
 )
 
 
-Handler = Callable[[ConsumerRecord, Event, Any], None]
+class LogRecord(Protocol):
+    """The part of aiokafka's ``ConsumerRecord`` that the ledger reads."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+Handler = Callable[[LogRecord, Event, Any], None]
 
 
 class _Progress:
@@ -75,7 +84,7 @@ class LedgerFile:
         """Return {(topic, partition): the next offset to read}."""
         return {(topic, part): offset for topic, part, offset in self.database.execute("SELECT * FROM offsets")}
 
-    def apply(self, records: Sequence[ConsumerRecord]) -> int:
+    def apply(self, records: Sequence[LogRecord]) -> int:
         """Store a batch; return the number of stored records.
 
         A batch that fails is halved until the record that causes the failure is alone; only this record is skipped.
@@ -89,7 +98,7 @@ class LedgerFile:
         middle = len(records) // 2
         return sum(self.apply(half) for half in (records[:middle], records[middle:]))
 
-    def _apply(self, records: Sequence[ConsumerRecord]) -> int:
+    def _apply(self, records: Sequence[LogRecord]) -> int:
         taken = 0
         with transaction(self.database):
             progress = _Progress(self.offsets())
@@ -109,12 +118,10 @@ class LedgerFile:
     def _flush(self) -> None:
         """Write the rows that a batch has collected, in the transaction of the batch."""
 
-    def _deleted_before(self, record: ConsumerRecord) -> None:
+    def _deleted_before(self, record: LogRecord) -> None:
         """Note that Kafka deleted the records before `record` before the ledger read them."""
 
-    def _read_new(
-        self, records: Iterable[ConsumerRecord], progress: _Progress
-    ) -> Iterable[tuple[ConsumerRecord, Event]]:
+    def _read_new(self, records: Iterable[LogRecord], progress: _Progress) -> Iterable[tuple[LogRecord, Event]]:
         """Yield the new, readable records; advance `progress` past all records."""
         for record in records:
             key = (record.topic, record.partition)
@@ -134,7 +141,7 @@ class LedgerFile:
             else:
                 yield record, event
 
-    def _skip(self, record: ConsumerRecord, error: Exception) -> None:
+    def _skip(self, record: LogRecord, error: Exception) -> None:
         location = f"{record.topic}/{record.partition} at {record.offset}"
         # The type alone: the message of the error may quote a value.
         _LOG.error("%s cannot be stored (%s); the record is skipped", location, type(error).__name__)

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiokafka.structs import ConsumerRecord
 
 from stream.ledger.detector_health import DetectorHealth
-from stream.ledger.ledger_file import LedgerFile, Unstored
+from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
 from stream.ledger.queries.reviews import IS_REVIEW
 from stream.ledger.schema import open_shard, transaction
 from stream.ledger.sources import VERDICTS_SINCE, advance_source, awaited_tick, capture_tick
@@ -96,7 +95,7 @@ class Shard(LedgerFile):
             LabelRecord: self._label,
         }
 
-    def _apply(self, records: Sequence[ConsumerRecord]) -> int:
+    def _apply(self, records: Sequence[LogRecord]) -> int:
         before = self._newest, self._verdicts_since
         try:
             return super()._apply(records)
@@ -110,11 +109,11 @@ class Shard(LedgerFile):
 
     # -- events
 
-    def _request(self, record: ConsumerRecord, event: Event, data: RequestRecord) -> None:
+    def _request(self, record: LogRecord, event: Event, data: RequestRecord) -> None:
         if self._insert_event(record, event, data, "input", (None,) * 7) and not data.shadow_of:
             self._requests[((_hour(event.time), data.tenant, data.model), "requests")] += 1
 
-    def _end(self, record: ConsumerRecord, event: Event, data: ResponseRecord) -> None:
+    def _end(self, record: LogRecord, event: Event, data: ResponseRecord) -> None:
         details = (
             data.status,
             _shown_reason(data.finish_reason),
@@ -140,7 +139,7 @@ class Shard(LedgerFile):
 
     def _insert_event(
         self,
-        record: ConsumerRecord,
+        record: LogRecord,
         event: Event,
         data: RequestRecord | ResponseRecord,
         side: str,
@@ -193,7 +192,7 @@ class Shard(LedgerFile):
 
     # -- verdicts
 
-    def _verdict(self, _record: ConsumerRecord, event: Event, data: Verdict) -> None:
+    def _verdict(self, _record: LogRecord, event: Event, data: Verdict) -> None:
         if event.time < self.floor:
             return
         before = self._labels(data.event_id).get(data.detector)
@@ -233,7 +232,7 @@ class Shard(LedgerFile):
         row = self.database.execute(query, (data.detector, data.event_id, before)).fetchone()
         return row[:4] if row is not None and data.detector in row[4].split(",") else None
 
-    def _explanation(self, _record: ConsumerRecord, event: Event, data: ExplanationRecord) -> None:
+    def _explanation(self, _record: LogRecord, event: Event, data: ExplanationRecord) -> None:
         if event.time < self.floor:
             return
         what = (data.event_id, data.detector, data.version, data.method, data.base, data.score, data.attributed)
@@ -242,10 +241,10 @@ class Shard(LedgerFile):
 
     # -- sources, gaps, feedback
 
-    def _deleted_before(self, record: ConsumerRecord) -> None:
+    def _deleted_before(self, record: LogRecord) -> None:
         self.database.execute("INSERT OR REPLACE INTO meta VALUES (?, '')", (_DELETED_FROM + record.topic,))
 
-    def _tick(self, record: ConsumerRecord, _event: Event, data: Tick) -> None:
+    def _tick(self, record: LogRecord, _event: Event, data: Tick) -> None:
         if data.stage == "score":
             if data.sources and self._was_deleted_from(record.topic):
                 self._expect_no_deleted_verdict(max(data.sources.values()) + _MARGIN_SECONDS)
@@ -271,10 +270,10 @@ class Shard(LedgerFile):
             self._pairs[((_hour(time), *names), "owed")] -= 1
         self.database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (VERDICTS_SINCE, repr(since)))
 
-    def _closed(self, _record: ConsumerRecord, _event: Event, data: Closed) -> None:
+    def _closed(self, _record: LogRecord, _event: Event, data: Closed) -> None:
         advance_source(self.database, data.source, "capture", time=data.time, closed=True)
 
-    def _gap(self, _record: ConsumerRecord, event: Event, data: GapRecord) -> None:
+    def _gap(self, _record: LogRecord, event: Event, data: GapRecord) -> None:
         """Store a gap record with the newest tick time of its partition, which never decreases."""
         newest = self.database.execute("SELECT max(capture_time) FROM sources").fetchone()[0]
         logged = event.time if newest is None else newest
@@ -283,17 +282,17 @@ class Shard(LedgerFile):
         links = [(request_id, event.id) for request_id in data.request_ids]
         self.database.executemany("INSERT OR IGNORE INTO gap_requests VALUES (?, ?)", links)
 
-    def _feedback(self, _record: ConsumerRecord, event: Event, data: Feedback) -> None:
+    def _feedback(self, _record: LogRecord, event: Event, data: Feedback) -> None:
         what = (event.id, data.request_id, data.alert_id, data.label, data.rating, data.tenant, data.principal)
         self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*what, event.time))
 
-    def _correction(self, record: ConsumerRecord, event: Event, data: CorrectionRecord) -> None:
+    def _correction(self, record: LogRecord, event: Event, data: CorrectionRecord) -> None:
         written = (bool(data.answer), bool(data.comment), data.approved)
         what = (event.id, data.request_id, *written, data.tenant, data.principal)
         row = (*what, event.time, record.topic, record.partition, record.offset)
         self.database.execute("INSERT OR IGNORE INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def _label(self, _record: ConsumerRecord, event: Event, data: LabelRecord) -> None:
+    def _label(self, _record: LogRecord, event: Event, data: LabelRecord) -> None:
         """Store a label; of labels with the same id, the latest judgment counts, so their order has no effect."""
         self.judgments += 1
         row = (data.tenant, data.label_id, data.request_id, data.value, data.at, event.time)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 import msgspec
-from aiokafka.structs import ConsumerRecord
 
 from stream.ledger.accuracy import Accuracy, accuracy_of
 from stream.ledger.alerts.fallen_accuracy import decide_accuracy
@@ -19,7 +18,7 @@ from stream.ledger.coverage import Coverage, MissingVerdicts, coverage_of, missi
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions, OutgoingAlert
 from stream.ledger.detector_health import Unanswered, last_answers, unanswered_pairs
-from stream.ledger.ledger_file import Partition, Unstored
+from stream.ledger.ledger_file import LogRecord, Partition, Unstored
 from stream.ledger.queries.judged_answers import judged_answers
 from stream.ledger.queries.reviews import RejectedFeedback, rejected_feedback
 from stream.ledger.shard import Shard
@@ -111,10 +110,10 @@ class LedgerStore:
         """Return the result of :meth:`Shard.newest_event` for a partition."""
         return self.shards[partition].newest_event(topic)
 
-    def apply(self, batches: Iterable[Iterable[ConsumerRecord]]) -> int:
+    def apply(self, batches: Iterable[Iterable[LogRecord]]) -> int:
         """Store batches, in one transaction per file; return the number of new records."""
-        by_partition: dict[int, list[ConsumerRecord]] = {}
-        decided: list[ConsumerRecord] = []
+        by_partition: dict[int, list[LogRecord]] = {}
+        decided: list[LogRecord] = []
         for record in (record for batch in batches for record in batch):
             is_decision = record.topic in self._decision_topics
             target = decided if is_decision else by_partition.setdefault(record.partition, [])
