@@ -33,6 +33,7 @@ ROW = 0.3
 IN_CONTEXT = 0.65
 #: A word of letters; letters inside a hexadecimal number are none.
 _WORD = re.compile(r"(?<![^\W_])[^\W\d_]+(?![^\W_])")
+_WHITE_SPACE = re.compile(r"\s+")
 _DIGIT = re.compile(r"\d")
 #: Next to these expressions, a number of at least 7 digits is a part of a decimal number, or of groups of four digits.
 LONG = 7
@@ -104,8 +105,12 @@ class _Text:
         return int(self._offsets[start]), int(self._offsets[end])
 
     def near(self, start: int, end: int, words: Sequence[str]) -> bool:
-        """Return whether a word occurs in the `CONTEXT_BEFORE` characters before a range, or just after the range."""
-        around = self.lower[max(0, start - CONTEXT_BEFORE) : start] + " " + self.lower[end : end + CONTEXT_AFTER]
+        """Return whether a word or phrase occurs in the `CONTEXT_BEFORE` characters before a range, or just after the range.
+
+        A phrase, which has a space, is any part of this text. In it, white space is one space, also at its beginning.
+        """
+        before = self.lower[max(0, start - CONTEXT_BEFORE) : start]
+        around = _WHITE_SPACE.sub(" ", f" {before} {self.lower[end : end + CONTEXT_AFTER]}")
         alone = set(_WORD.findall(around))
         return any(word in alone or (" " in word and word in around) for word in words)
 

@@ -89,7 +89,8 @@ class UpstreamBackend:
             # The semaphore limits the connections.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.slots_or_default),
             trust_env=not _is_loopback(settings.base_url),
-            verify=httpx.create_ssl_context(),  # reads SSL_CERT_FILE also without trust_env
+            # The context reads SSL_CERT_FILE, which httpx reads only with trust_env.
+            verify=httpx.create_ssl_context() if settings.base_url.startswith("https:") else True,
         )
         self._upstream = UpstreamClient(self._client)
 

@@ -13,7 +13,7 @@ from stream.archive.reader import ArchivedRangeReader
 from stream.archive.segments import Archive
 from stream.errors import ReplayError
 from stream.kafka.clients import consumer_for
-from stream.kafka.topic_checks import required_counts
+from stream.kafka.topic_checks import partition_counts, required_counts
 from stream.replay.alert_diff import compare
 from stream.replay.notes import ReplayResults, notes
 from stream.replay.offset_ranges import RetainedLog, offset_ranges, retained_log, topics_of
@@ -55,8 +55,11 @@ async def replay(
     _check(request, settings)
     options, names = settings.kafka.client_options(), settings.kafka.names
     topics = topics_of(names, request)
-    shadow = {names.replay} if request.publish else set()
-    counts = await required_counts(options, {names.inference, names.signals, *topics, *shadow})
+    counts = await required_counts(options, {names.inference, names.signals, *topics})
+    if request.publish and not await partition_counts(options, [names.replay]):
+        raise ReplayError(
+            f"no topic {names.replay}; run `weir topics create`, or add --no-publish, which does not need it"
+        )
     main = topics[0]
     archive = Archive(settings.archive) if settings.archive else None
     async with consumer_for(options) as consumer:

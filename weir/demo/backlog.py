@@ -13,6 +13,7 @@ from stream.kafka.admin import group_offsets
 from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.lag import consumer_lag, groups_of
 from stream.settings import KafkaSettings
+from weir.client.times import format_duration
 
 #: The demo's time limits: without the time in which the score stage reads a backlog, and including that time.
 LIMIT_SECONDS = 240.0
@@ -53,6 +54,7 @@ class Backlog:
         self._row = progress.add_task("", total=None, visible=False)
         self._first: int | None = None
         self._last = Position(0, 0)
+        self._began = self._now = 0.0
         self._advanced = -math.inf
 
     @property
@@ -65,8 +67,15 @@ class Backlog:
         return self.notable and now - self._advanced < _STALLED_SECONDS
 
     def __str__(self) -> str:
-        """Return the number of unread records, or "" if it is not notable."""
-        return f"score: {self._last.unread:,} records to read" if self.notable else ""
+        """Return the number of unread records and, after the first commit, the remaining time; "" if there is no backlog.
+
+        The column of rich is not enough: it begins again whenever the number of records grows, and a pipe does not have it.
+        """
+        if not self.notable:
+            return ""
+        read = self._last.read - (self._first or 0)
+        left = f", ~{format_duration(self._last.unread * (self._now - self._began) / read)}" if read > 0 else ""
+        return f"score: {self._last.unread:,} records to read{left}"
 
     async def follow(self, kafka: KafkaSettings) -> None:
         """Read and show the position every 5 seconds until cancelled, except while Kafka does not answer."""
@@ -78,10 +87,10 @@ class Backlog:
     def show(self, position: Position, now: float) -> None:
         """Take `position` as the newest, and show it if it is notable."""
         if self._first is None:
-            self._first, self._advanced = position.read, now
+            self._first, self._began, self._advanced = position.read, now, now
         elif position.read > self._last.read:
             self._advanced = now
-        self._last = position
+        self._last, self._now = position, now
         if not self._progress.console.is_interactive:
             if self.notable:
                 self._line(str(self))

@@ -11,6 +11,7 @@ from support.replay_lab import CERTAIN, SECONDS, WEAK, ReplayLab
 from support.stage_lab import P
 
 from detectors.pii.detector import PiiDetector
+from stream.kafka.admin import create_topics
 from stream.kafka.clients import admin_for
 from stream.wire import AlertRecord, FindingRecord, format_time
 
@@ -168,3 +169,13 @@ async def test_missing_topics_are_an_error_that_names_the_command(apache_broker,
     assert done.returncode == 1
     assert f"no topic {lab.names.inference}" in done.stderr
     assert "weir topics create" in done.stderr
+
+
+async def test_an_absent_topic_of_replays_is_an_error_that_names_the_option_without_it(apache_broker, tmp_path):
+    lab = ReplayLab(apache_broker.bootstrap, tmp_path)
+    topics = [topic for topic in lab.kafka.topics() if topic.name != lab.kafka.names.replay]
+    await create_topics(lab.kafka.client_options(), topics)
+    done = await lab.commands.run("replay", "--from", "1h", "--detector", "pii")
+    assert done.returncode == 1
+    assert f"no topic {lab.kafka.names.replay}; " in done.stderr
+    assert "--no-publish" in done.stderr

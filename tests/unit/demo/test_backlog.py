@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -32,12 +33,14 @@ async def test_the_position_is_read_at_an_interval_and_an_unreachable_kafka_is_w
         if len(slept) == 4:
             raise asyncio.CancelledError
 
+    times = iter([100.0, 110.0])
     monkeypatch.setattr("weir.demo.backlog.score_position", position)
+    monkeypatch.setattr("weir.demo.backlog.time", SimpleNamespace(monotonic=lambda: next(times)))
     monkeypatch.setattr("weir.demo.backlog.asyncio.sleep", sleep)
     backlog, lines = backlog_on(Console(file=io.StringIO()))
     with pytest.raises(asyncio.CancelledError):
         await backlog.follow(KafkaSettings())
-    assert lines == ["score: 600 records to read", "score: 400 records to read"]
+    assert lines == ["score: 600 records to read", "score: 400 records to read, ~10 s"]
     assert min(slept) > 0
 
 
@@ -48,7 +51,7 @@ def test_on_a_terminal_the_row_has_the_newest_numbers_and_disappears():
     backlog.show(Position(5_000, 1_200), 100.0)
     backlog.show(Position(5_300, 900), 110.0)
     assert row.visible
-    assert row.description == "score: 900 records to read"
+    assert row.description == "score: 900 records to read, ~30 s"
     assert (row.completed, row.total) == (300, 1_200)  # records read before the demo do not count
     backlog.show(Position(4_000, 900), 120.0)  # the group's offsets were reset
     assert row.completed == 0
@@ -66,10 +69,10 @@ def test_in_a_pipe_each_backlog_is_a_line():
     pipe = Console(file=io.StringIO(), width=120)
     backlog, lines = backlog_on(pipe)
     with backlog._progress:
-        for position in (Position(0, 1_200), Position(300, 900), Position(1_200, 3)):
-            backlog.show(position, 100.0)
+        for position, now in ((Position(0, 1_200), 100.0), (Position(300, 900), 110.0), (Position(1_200, 3), 120.0)):
+            backlog.show(position, now)
         backlog.hide()
-    assert lines == ["score: 1,200 records to read", "score: 900 records to read"]
+    assert lines == ["score: 1,200 records to read", "score: 900 records to read, ~30 s"]
     assert not pipe.file.getvalue().strip()
 
 
