@@ -90,7 +90,6 @@ async def test_signals_and_findings_become_alerts_and_a_request(lab):
     check_traces(lab, await lab.records(lab.names.retraining, RetrainingRecord))
     assert len(await lab.read(lab.names.dead_letters)) == 1
     assert lab.registry.get_sample_value("weir_dead_letters_total", {"stage": "watch", "disposition": "decode"}) == 1
-    assert lab.registry.get_sample_value("weir_open_events", {"partition": "0"}) == 0
     assert lab.registry.get_sample_value("weir_retraining_decisions_total", {"state": "requested"}) == 1
 
 
