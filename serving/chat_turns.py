@@ -1,6 +1,7 @@
 """Digests that connect the turns of a chat without a conversation id: each turn repeats the messages of the earlier requests.
 
-Each digest is keyed with the client's API key. Without the key, nobody can test whether a guessed text has this digest; the embedding in a signal allows such a test.
+Each digest is keyed with the client's API key, so a guessed text cannot be compared with a digest without this key.
+It can be compared with the embedding in a signal.
 """
 
 from collections import deque

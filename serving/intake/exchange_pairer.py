@@ -266,7 +266,7 @@ def _joined(halves: list[ReportedExchange]) -> ReportedExchange:
     if requests:
         messages = tuple(message for part in requests for message in part.messages)
         tools = next((part.tools for part in requests if part.tools), ())
-        # The opt-out is in the span, so without the span nobody knows whether the person opted out.
+        # Only the span says whether the person opted out. Without it, the texts are not for training.
         training = ordered[0].fragment in {"", SPAN} and all(part.training for part in requests)
         request = msgspec.structs.replace(requests[0], messages=messages, tools=tools, training=training)
     if responses:
