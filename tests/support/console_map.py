@@ -30,11 +30,12 @@ async def send_shift(kafka, *, ordinary=222, new=110, seconds=600.0):
     asked = [event.data for event in signals if event.data.side == "input"]
     names, count = kafka.names, kafka.stream_partitions
     async with sender(kafka) as to:
-        for number, signal in enumerate(asked):
-            text = prompt_of(number, ordinary)
-            where = {"owed": (), "tenant": TENANT, "model": MODEL}
-            event = request(signal.request_id, signal.time, text=text, **where)
-            await to.send(names.inference, event, partition=partition_for(signal.request_id, kafka.partitions))
+        where = {"owed": (), "tenant": TENANT, "model": MODEL}
+        requests = [
+            request(signal.request_id, signal.time, text=prompt_of(number, ordinary), **where)
+            for number, signal in enumerate(asked)
+        ]
+        await to.spread(names.inference, requests, lambda event: partition_for(event.data.request_id, kafka.partitions))
         for side in ("input", "output"):
             place = partition_for(stream_key(TENANT, MODEL, side), count)
             await to.send(names.signals, *(event for event in signals if event.data.side == side), partition=place)

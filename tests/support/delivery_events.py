@@ -1,5 +1,7 @@
 """Events that delivery reads, of the model ``m`` of the tenant ``acme``, and functions that send them to Kafka."""
 
+from itertools import chain
+
 from stream.wire import (
     Event,
     RetrainingRecord,
@@ -64,9 +66,8 @@ async def bless(kafka, to, *records):
 
 async def answers(kafka, to, first, last, *, flagged=True):
     """Send verdicts on both versions (`flagged` for the challenger M1), and the ticks after them."""
-    for number in range(first, last):
-        for event in (verdict(number, M1, flagged=flagged), verdict(number, "b1")):
-            await to.send(kafka.names.verdicts, event, partition=partition_for(event.partitionkey, PARTITIONS))
+    both = [(verdict(number, M1, flagged=flagged), verdict(number, "b1")) for number in range(first, last)]
+    await to.spread(kafka.names.verdicts, chain(*both), lambda event: partition_for(event.partitionkey, PARTITIONS))
     for tick in ticks(last):
         await to.send(kafka.names.verdicts, tick, partition=tick.data.partition)
         for partition in range(kafka.stream_partitions):
@@ -75,7 +76,6 @@ async def answers(kafka, to, first, last, *, flagged=True):
 
 async def ends(kafka, to, first, last, *, status):
     """Send ends of requests to both versions; the ends of the challenger (M1) have `status` and no text."""
-    for number in range(first, last):
-        for event in (end(number, status=status, features={}), end(number, "b1")):
-            partition = partition_for(event.partitionkey, kafka.stream_partitions)
-            await to.send(kafka.names.signals, event, partition=partition)
+    both = [(end(number, status=status, features={}), end(number, "b1")) for number in range(first, last)]
+    count = kafka.stream_partitions
+    await to.spread(kafka.names.signals, chain(*both), lambda event: partition_for(event.partitionkey, count))

@@ -5,7 +5,7 @@ import contextlib
 import inspect
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -56,16 +56,19 @@ class Sender:
         self._producer = producer
 
     async def send(self, topic: str, *events: Event, partition: int = 0) -> None:
+        await self.spread(topic, events, lambda _event: partition)
+
+    async def spread(self, topic: str, events: Iterable[Event], place: Callable[[Event], int]) -> None:
+        """Send each event to its partition, `place` of the event, in the order of `events`."""
         sent = []
-        for record in map(encode, events):
-            headers = list(record.headers)
-            sent.append(
-                await self._producer.send(topic, record.value, key=record.key, headers=headers, partition=partition)
-            )
+        for event in events:
+            record = encode(event)
+            fields = {"key": record.key, "headers": list(record.headers), "partition": place(event)}
+            sent.append(await self._producer.send(topic, record.value, **fields))
         await asyncio.gather(*sent)
 
-    async def raw(self, topic: str, value: bytes, partition: int = 0) -> None:
-        await self._producer.send_and_wait(topic, value, partition=partition)
+    async def raw(self, topic: str, *values: bytes, partition: int = 0) -> None:
+        await asyncio.gather(*[await self._producer.send(topic, value, partition=partition) for value in values])
 
 
 @contextlib.asynccontextmanager

@@ -1,5 +1,6 @@
 """The score app with cheap detectors on a test's own topics, and records as capture writes them."""
 
+import asyncio
 import uuid
 
 from faust.types import TP
@@ -63,6 +64,7 @@ class ScoreLab(StageLab):
     async def append(self, *events, partition=None) -> None:
         """Write events or raw bytes to inference; write each tick to every partition."""
         async with self.producer() as producer:
+            futures = []
             for event in events:
                 if isinstance(event, bytes):
                     sent, places = {"value": event}, [partition or 0]
@@ -72,8 +74,9 @@ class ScoreLab(StageLab):
                     sent = {"value": record.value, "key": record.key, "headers": headers}
                     places = range(P) if record.key is None else [partition_for(record.key, P)]
                 for place in places if partition is None else [partition]:
-                    await producer.send_and_wait(self.names.inference, partition=place, **sent)
+                    futures.append(await producer.send(self.names.inference, partition=place, **sent))
                     self.appended[place] += 1
+            await asyncio.gather(*futures)
 
     async def verdicts(self) -> list:
         return await self.records(self.names.verdicts, partitions=P)

@@ -34,9 +34,10 @@ async def kafka(apache_broker):
 
 async def send_reviewed(kafka, names):
     async with sender(kafka) as send:
-        for row, name in enumerate(names):
-            await send.send(kafka.names.inference, *exchange(name), approval(name), partition=row % 2)
-            await send.send(kafka.names.feedback, thumb(name))
+        for partition in (0, 1):
+            events = [event for name in names[partition::2] for event in (*exchange(name), approval(name))]
+            await send.send(kafka.names.inference, *events, partition=partition)
+        await send.send(kafka.names.feedback, *map(thumb, names))
 
 
 async def expire(kafka, before):
@@ -126,8 +127,7 @@ async def test_a_run_after_a_gap_names_the_lost_offsets(kafka, tmp_path, caplog)
 async def test_a_run_continues_if_kafka_deletes_records_meanwhile(kafka, tmp_path, caplog):
     topic, count = kafka.names.inference, 1_000
     async with sender(kafka) as send:
-        for _ in range(count):
-            await send.raw(topic, b"x" * 10_000)
+        await send.raw(topic, *[b"x" * 10_000] * count)
     done = []
 
     def delete_once(number, _total):
@@ -150,8 +150,7 @@ async def test_the_log_is_complete_from_the_first_archived_record_on(kafka, tmp_
     """This is also true if Kafka's first record is later and the oldest file of the archive was deleted."""
     topic = kafka.names.inference
     async with sender(kafka) as send:
-        for _ in range(6):
-            await send.raw(topic, b"{}")
+        await send.raw(topic, *[b"{}"] * 6)
     await archive_log(kafka, ArchiveSettings(url=str(tmp_path), segment_records=2))
     await expire(kafka, {0: 5})
     archive = Archive(str(tmp_path))

@@ -36,13 +36,13 @@ async def observed(broker, home, delivered, batches):
     """Deliver answers, then the labels in batches; return accuracy by hour, and the alerts about accuracy."""
     kafka, draw = await fresh_topics(broker.bootstrap), random.Random(batches)
     async with sender(kafka) as to, running_ledger(home, kafka, tenants=lambda _tenant: TENANT) as reader:
-        for number in range(GOOD + BAD):
-            events = [make(f"r{number}", 60.0 * number, owed=()) for make in (inference_request, end)]
-            await to.send(kafka.names.inference, *events, partition=number % 2)
+        for partition in (0, 1):
+            numbers = range(partition, GOOD + BAD, 2)
+            events = [make(f"r{at}", 60.0 * at, owed=()) for at in numbers for make in (inference_request, end)]
+            await to.send(kafka.names.inference, *events, partition=partition)
         size = -(-len(delivered) // batches)
         for start in range(0, len(delivered), size):
-            for event in delivered[start : start + size]:
-                await to.send(kafka.names.feedback, event, partition=draw.randrange(2))
+            await to.spread(kafka.names.feedback, delivered[start : start + size], lambda _event: draw.randrange(2))
             for partition in (0, 1):
                 await to.send(kafka.names.inference, tick(10 * HOUR + start), partition=partition)
         await until(
