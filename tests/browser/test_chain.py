@@ -68,6 +68,10 @@ def grave(page):
     ]
 
 
+def fits(page):
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def chain(look, version):
     """Open the page of a version and wait for its chain: `weir why` starts and reads the log."""
     page = look.go(f"/models/{version}", ".pane-head")
@@ -75,11 +79,10 @@ def chain(look, version):
     return page
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 480)])
-def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, stage, scheme, width):
+def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, stage):
     portal, console, site = stage
     portal.call(written, console)
-    with Look(browser, site, scheme=scheme, width=width, height=900) as look:
+    with Look(browser, site, width=1440, height=900) as look:
         page = look.go("/retraining", ".timeline li")
         page.get_by_role("link", name=GOOD).first.click()
         page.wait_for_selector(".chain-box.model", timeout=150_000)
@@ -96,7 +99,7 @@ def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, st
             "the page contains text of a prompt or of an answer"
         )
         assert not (console.home / "logs" / "access.log").exists()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert fits(page)
         assert grave(page) == []
         assert page.locator(".chain-box.requests a").first.get_attribute("href") == f"/requests/{TOXIC[0]}"
         page.locator(".chain-box.alert a").first.click()
@@ -108,6 +111,10 @@ def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, st
         assert page.locator(".chain-box.blessed").count() == 1, (
             "the chain must not contain the decision of the gate about the parent"
         )
+    with Look(browser, site, scheme="dark", width=480, height=900) as look:
+        page = chain(look, GOOD)
+        assert fits(page)
+        assert grave(page) == []
 
 
 def test_a_missing_record_is_a_red_edge_with_its_reason(browser, stage):

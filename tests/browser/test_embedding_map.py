@@ -32,11 +32,11 @@ def shifted(embedded_broker, tmp_path_factory):
         yield console, alert.alert_id
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture
 def look(request, browser, shifted):
     console, _ = shifted
     served = Served(console.settings, console.settings.console.port, None)
-    with Look(browser, served, scheme=request.param, height=1400) as look:
+    with Look(browser, served, scheme=getattr(request, "param", "light"), height=1400) as look:
         yield look
 
 
@@ -47,6 +47,7 @@ def opened(look, path):
     return page
 
 
+@pytest.mark.parametrize("look", ["light", "dark"], indirect=True)
 def test_the_map_shows_two_shapes_the_variance_of_the_axes_and_the_clusters(look, shifted):
     page = opened(look, f"/alerts/{shifted[1]}")
     shapes = [page.locator(f".plot path.{name}") for name in ("reference", "recent")]
