@@ -8,7 +8,7 @@ from support.console_page import Look, served_console
 
 ALERTS = 10_000
 DRAWN = 60
-SECONDS = 10
+SECONDS = 4
 EVENTS_PER_SECOND = 200
 SCROLL = """() => new Promise((done) => {
   const box = document.querySelector('.list-box');
