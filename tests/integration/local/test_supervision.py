@@ -59,7 +59,10 @@ def pid_of(home: Path, name: str) -> int:
     return next((one.pid for one in load_components(home) if one.name == name and one.running), 0)
 
 
-def test_components_start_in_order_once_the_others_are_healthy(plan, home):
+def test_components_start_in_order_with_their_priority_as_the_user_of_the_process(plan, home, tmp_path, monkeypatch):
+    """`su` without `-` keeps LOGNAME; a container may run with a user id that has no name."""
+    for name in ("LOGNAME", "USER"):
+        monkeypatch.setenv(name, "root" if os.getuid() else "nobody")
     report = reporter()
     try:
         start(plan, report)
@@ -68,26 +71,21 @@ def test_components_start_in_order_once_the_others_are_healthy(plan, home):
         order = [output.index(text) for text in ("one: waiting for", "one: ready", "two: waiting for", "two: ready")]
         assert order == sorted(order)
         assert "(3 of 3)" in output
+        poll(lambda: len(load_components(home)) == 2)
+        serving, watching = (psutil.Process(pid_of(home, name)) for name in ("one", "two"))
+        assert watching.nice() == min(19, serving.nice() + 3)
+        supervisord = psutil.Process(load_supervisor(home).pid)
+        assert {one.uids().real for one in (supervisord, serving)} == {os.getuid()}
         socket = Path(load_supervisor(home).socket)
         assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
+        clear_leftovers(tmp_path / "other")
+        assert unhealthy_components(plan) == [], "the end of the processes of another home ended a process of this home"
     finally:
         take_down(home, reporter())
 
 
-def test_a_stack_runs_as_the_user_of_the_process_not_of_the_environment(plan, home, monkeypatch):
-    """`su` without `-` keeps LOGNAME; a container may run with a user id that has no name."""
-    for name in ("LOGNAME", "USER"):
-        monkeypatch.setenv(name, "root" if os.getuid() else "nobody")
-    try:
-        start(plan)
-        pids = [load_supervisor(home).pid, pid_of(home, "one")]
-        assert {psutil.Process(pid).uids().real for pid in pids} == {os.getuid()}
-    finally:
-        take_down(home, reporter())
-
-
-def test_down_ends_every_process_and_a_daemonised_child(stack, home):
+def test_down_ends_every_process_a_daemonised_child_and_weir_up_without_an_error(stack, home):
     assert len(owned_processes(home)) >= 5  # supervisord, watcher, two servers, and the child in a separate session
     assert take_down(home, reporter())
     assert owned_processes(home) == []
@@ -95,11 +93,9 @@ def test_down_ends_every_process_and_a_daemonised_child(stack, home):
     assert not Path(stack.run_dir).exists()
     assert load_components(home) == []
     assert not take_down(home, reporter())
-
-
-def test_monitoring_has_a_lower_priority_than_serving(stack, home):
-    serving, watching = (psutil.Process(pid_of(home, name)) for name in ("one", "two"))
-    assert watching.nice() == min(19, serving.nice() + 3)
+    report = reporter()
+    follow_log(stack, report)
+    assert "the stack was stopped" in report.console.file.getvalue()
 
 
 def test_a_killed_component_is_restarted_and_logged(stack, home):
@@ -155,18 +151,6 @@ def test_weir_up_fails_if_supervisord_ends_by_itself(stack, home):
     with pytest.raises(StackError, match=r"supervisord of the stack in .*ended by itself.*weir up"):
         follow_log(stack, reporter())
     assert owned_processes(home) == []  # the daemonised child too
-
-
-def test_weir_up_ends_without_an_error_after_weir_down(stack, home):
-    take_down(home, reporter())
-    report = reporter()
-    follow_log(stack, report)
-    assert "the stack was stopped" in report.console.file.getvalue()
-
-
-def test_clear_leftovers_of_one_home_ends_no_process_of_another(stack, home, tmp_path):
-    clear_leftovers(tmp_path / "other")
-    assert unhealthy_components(stack) == []
 
 
 def test_a_component_that_cannot_start_is_an_error_with_the_end_of_its_log(plan, home):
