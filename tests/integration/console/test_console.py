@@ -17,8 +17,9 @@ pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture
-async def console(broker, tmp_path):
-    async with running_console(broker.bootstrap, tmp_path) as console:
+async def console(apache_broker, tmp_path):
+    """The console with Apache Kafka; tests/browser has the embedded broker."""
+    async with running_console(apache_broker.bootstrap, tmp_path) as console:
         yield console
 
 

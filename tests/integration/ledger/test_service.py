@@ -195,8 +195,8 @@ REBUILT = {
 
 
 @pytest.mark.parametrize("changes", REBUILT.values(), ids=REBUILT)
-async def test_files_of_another_version_or_log_are_rebuilt(broker, tmp_path, changes):
-    kafka = await fresh_topics(broker.bootstrap)
+async def test_files_of_another_version_or_log_are_rebuilt(embedded_broker, tmp_path, changes):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
     async with sender(kafka) as to:
         await to.send(kafka.names.inference, inference_request("r1", 10.0))
         async with running(tmp_path, kafka) as ledger:

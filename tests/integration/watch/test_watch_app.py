@@ -222,8 +222,9 @@ async def test_a_rebalance_removes_the_series_of_partitions_that_another_worker_
             await lab.eventually(rebalanced, 90)
 
 
-async def test_a_finding_that_is_late_before_a_restart_is_late_after_it(lab):
+async def test_a_finding_that_is_late_before_a_restart_is_late_after_it(apache):
     """The worker that reads the finding did not read the tick before it."""
+    lab = apache
     async with lab.watching() as app:
         await lab.publish(score_tick(partition, {"gateway": START}) for partition in range(P))
 
