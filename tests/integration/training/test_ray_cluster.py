@@ -1,4 +1,4 @@
-"""Training on two workers of a Ray cluster: after a cancel and kill -9 of a worker and of the driver, the adapter is the same."""
+"""Training on two workers of a Ray cluster: after kill -9 of a worker, of Ray's controller and of the driver, the adapter is the same."""
 
 import asyncio
 import json
@@ -103,25 +103,17 @@ def test_two_workers_train_all_rows(whole):
     assert done.numbers["rows"] == 24
 
 
-async def test_a_run_that_is_cancelled_and_killed_continues_to_the_same_adapter(tmp_path, job, whole):
-    folder, seen = RunFolder.of(tmp_path, "run"), []
-    running = asyncio.create_task(run_training(tmp_path, folder, job, seen.append, lambda: None))
-    while len(seen) < 3:
-        await asyncio.sleep(0.05)
-        assert not running.done()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+async def test_a_run_that_is_killed_continues_to_the_same_adapter(tmp_path, job, whole):
     kills = [
-        (5, lambda: actors(b"RayTrainWorker")[-1]),
-        (7, lambda: actors(b"TrainController")[-1]),
+        (3, lambda: actors(b"RayTrainWorker")[-1]),
+        (6, lambda: actors(b"TrainController")[-1]),
         (9, lambda: processes(tmp_path)[-1]),
     ]
     again, steps, restarts = await trained(tmp_path, job, kills)
-    assert 1 not in steps, "each process continued from a checkpoint"
+    assert steps.count(1) == 1, "each later process continued from a checkpoint"
     assert steps[-1] == 12
     assert restarts == 2, "Ray replaced the worker; the kills of its controller and of the driver needed a restart"
-    snapshot = next(folder.ray.glob("*/checkpoint_manager_snapshot.json"))
+    snapshot = next(RunFolder.of(tmp_path, "run").ray.glob("*/checkpoint_manager_snapshot.json"))
     assert len(json.loads(snapshot.read_text())["checkpoint_results"]) == 2
     assert verify_version(tmp_path, again.version).job == job
     assert again.version == whole[1].version
