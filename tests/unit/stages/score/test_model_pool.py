@@ -123,7 +123,7 @@ async def test_an_idle_process_that_hangs_is_detected_after_a_deadline(monkeypat
 async def test_a_process_that_reloads_its_models_after_a_timeout_is_not_reported_as_hanging(monkeypatch):
     """Loading the models takes longer than a task may wait for a process with loaded models."""
     monkeypatch.setattr(model_pool, "_GRACE_SECONDS", 0.5)
-    slow = msgspec.structs.replace(SPEC, options={"pii": {"load_seconds": 4.0}})
+    slow = msgspec.structs.replace(SPEC, options={"pii": {"load_seconds": 2.5}})
     async with running(slow, deadline_seconds=1.0) as pool:
         (late,) = await scored(pool, "a HANG")
         assert failure_of(late) == Failed(disposition="timeout", error="TimeoutError")
