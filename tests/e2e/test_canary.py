@@ -1,4 +1,4 @@
-"""The gate refuses a noise adapter. An operator promotes the noise adapter to a canary, which is rolled back, and no request fails.
+"""An operator promotes a noise adapter to a canary, which is rolled back, and no request fails.
 
 The challenger is the default model with a LoRA adapter of noise, whose answers are repetitive. The detector ``repetition`` decides.
 """
@@ -12,7 +12,6 @@ import time
 
 import httpx
 import pytest
-from support.gate_dataset import honest_rows, write_dataset
 from support.noise_adapter import noise_version
 from support.stack import until
 
@@ -39,9 +38,8 @@ def good(stack):
 def noise(stack):
     """Return a version of the default model with a noise adapter."""
     files = ensure("smollm2-135m-instruct")
-    dataset = write_dataset(stack.home / "loop" / "datasets" / "honest", honest_rows(), honest_rows(16))
     job = TrainingJob(
-        tenant=TENANT, model="smollm2-135m-instruct", base=str(files.path), base_digest=files.digest, dataset=str(dataset),
+        tenant=TENANT, model="smollm2-135m-instruct", base=str(files.path), base_digest=files.digest, dataset="",
         dataset_digest="d" * 64,
     )  # fmt: skip
     return noise_version(stack.home, job, noise=4.0)
@@ -97,15 +95,6 @@ def version_now(stack, key):
     answer = httpx.post(f"{stack.url}/v1/chat/completions", json=body, headers=headers, timeout=300, trust_env=False)
     assert answer.status_code == 200
     return answer.headers["x-weir-model-version"]
-
-
-def test_the_gate_refuses_a_noise_adapter(stack, noise):
-    began = time.monotonic()
-    report = json.loads(stack.weir("gate", noise, "--json", seconds=600).stdout)
-    print(f"refused after {time.monotonic() - began:.0f} s: {report['decision']['reason']}")
-    assert report["decision"]["state"] == "refused"
-    assert report["decision"]["reason"].startswith("worse: held_out")
-    assert shown(stack) is None
 
 
 async def test_a_canary_with_a_noise_adapter_is_rolled_back_within_60_requests_and_no_request_fails(stack, noise):

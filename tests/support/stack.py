@@ -30,8 +30,6 @@ update_seconds = 2
 shadow_share = 0
 steps = [50, 100]
 min_events = 20
-[tenants."e2e-canary".loop.gate]
-max_seconds = 3000
 [tenants."e2e-panels".drift]
 reference_events = 8
 [tenants."e2e-panels".anomaly]
