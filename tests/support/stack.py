@@ -26,6 +26,8 @@ bucket_seconds = 5
 [tenants."e2e-*".alerts]
 resolve_after_seconds = 30
 update_seconds = 2
+[tenants."e2e-resolve".alerts]
+resolve_after_seconds = 5
 [tenants."e2e-canary".loop.delivery]
 shadow_share = 0
 steps = [50, 100]
