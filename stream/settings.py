@@ -325,7 +325,7 @@ class BridgeSettings(Section):
         min_length=1,
     )
     runbook_url: Link = Field("docs/runbook.md", description="URL of docs/runbook.md in alerts")
-    trace_url: TraceLink = Field("", description="URL of a trace, with {trace_id}; empty: the local MLflow, if it runs")
+    trace_url: TraceLink = Field("", description="URL of a trace, with {trace_id}; empty: as `view` of [trace]")
     webhooks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")], WebhookSettings] = Field(
         default_factory=dict,
         description='webhooks by name, each with url, secret, tenants (default "*") and severity (lowest; default "warning")',

@@ -27,6 +27,7 @@ def component(home, kafka, manager, hook, log=None):
         "WEIR_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "WEIR_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
         "WEIR_MLFLOW__ENABLED": "false",
+        "WEIR_TRACE__VIEW": "http://jaeger/trace/{trace_id}",
         "WEIR_BRIDGE__ALERTMANAGERS": json.dumps([manager.url]),
         "WEIR_BRIDGE__WEBHOOKS__HOOK__URL": hook.url,
         "WEIR_BRIDGE__WEBHOOKS__HOOK__SECRET": SECRET,
@@ -71,7 +72,8 @@ async def test_alerts_are_delivered_after_a_restart_of_a_killed_bridge(apache_br
         with component(tmp_path / "home", kafka, manager, hook) as process:
             await until("the webhook has both", lambda: len(delivered(hook)) == 3)
             await until("the alert ends", lambda: not manager.alerts(detector="pii"))
-            await until("the other alert fires", lambda: manager.alerts(detector="toxicity"))
+            (other,) = await until("the other alert fires", lambda: manager.alerts(detector="toxicity"))
+            assert other["generatorURL"] == f"http://jaeger/trace/{'ab' * 16}"
             process.terminate()
             assert process.wait(30) == 0
     assert delivered(hook) == ["al_1.firing.warning", "al_1.resolved.warning", "al_2.firing.warning"]
