@@ -269,7 +269,6 @@ class WatchSettings(Section):
         60, description="event time without a tick after which the watermark ignores a source"
     )
     outstanding_events: Count = Field(50_000, description="maximum events in a worker's open windows")
-    watchdog_seconds: Seconds = Field(60, description="time without progress despite lag after which a worker restarts")
 
 
 class LedgerSettings(Section):

@@ -12,7 +12,7 @@ from detectors.errors import DetectorError
 from detectors.models.compute import Compute
 from stream.dead_letters import DeadLetters
 from stream.runtime.app import BaseApp, create_base_app
-from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings, cached_tenant_settings
+from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, cached_tenant_settings
 from stream.stages.score.agent import ScoreAgent, ScoreParts
 from stream.stages.score.batches import Batcher
 from stream.stages.score.explanations import Explainer
@@ -39,11 +39,10 @@ def model_spec(detectors: DetectorSettings, score: ScoreSettings) -> ModelSpec:
     )
 
 
-def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a process
+def create_app(  # noqa: PLR0913 - three sections of settings, and the parts of a process
     settings: KafkaSettings,
     detectors: DetectorSettings,
     score: ScoreSettings,
-    watch: WatchSettings,
     tenants: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     data_dir: Path,
@@ -53,13 +52,11 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
 ) -> BaseApp:
     """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
 
-    No other worker may use `data_dir`. `spec` defaults to the models of the settings. Of `watch`, only
-    `watchdog_seconds` is used. Of `tenants` ({name or pattern: settings}), only `drift_by_part` and `tool_names` are
-    used. Raises DetectorError if a detector or an option is unknown.
+    No other worker may use `data_dir`. `spec` defaults to the models of the settings. Of `tenants` ({name or pattern: settings}), only
+    `drift_by_part` and `tool_names` are used. Raises DetectorError if a detector or an option is unknown.
     """
     names = settings.names
     app = create_base_app(f"{settings.topic_prefix}score", settings, data_dir=data_dir)
-    app.watchdog_seconds = watch.watchdog_seconds
     spec = spec or model_spec(detectors, score)
     version_of = _versions(spec)
     pool = ModelPool(spec, workers=score.processes, deadline_seconds=score.deadline_seconds, progress=app.progress)

@@ -46,7 +46,6 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
         stream_detectors(tenant_settings(tenants, pattern))
     by_tenant = cached_tenant_settings(tenants)
     app = create_base_app(f"{settings.topic_prefix}watch", settings, data_dir=data_dir)
-    app.watchdog_seconds = watch.watchdog_seconds
     metrics = WatchMetrics(registry)
 
     async def revoked(*_: Any, **__: Any) -> None:

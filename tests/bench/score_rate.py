@@ -23,7 +23,7 @@ from bench.rounds import local_broker
 from stream.kafka.clients import consumer_for, producer_for
 from stream.kafka.log_reader import partitions_of
 from stream.runtime.app import BaseApp
-from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings
 from stream.stages.score.machine import item_of
 from stream.stages.score.model_process import ModelProcess
 from stream.stages.score_app import create_app, model_spec
@@ -115,7 +115,6 @@ async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
             kafka,
             DetectorSettings(),
             ScoreSettings(),
-            WatchSettings(),
             data_dir=Path(directory) / "score",
             registry=CollectorRegistry(),
             tracer_provider=TracerProvider(),

@@ -23,7 +23,6 @@ def _score(process):
         components.effective_kafka(settings),
         settings.detectors,
         settings.score,
-        settings.watch,
         data_dir=process.data_dir,
         registry=process.registry,
         tracer_provider=process.tracer,

@@ -43,8 +43,9 @@ def score(kafka, common, *, seconds=0.0, seconds_each=0.0, watchdog=60.0, batch_
     delays = {name: {"seconds": seconds, "seconds_each": seconds_each} for name in DOUBLES.detectors}
     settings = ScoreSettings(batch_events=batch_events, deadline_seconds=1000, explain_findings=0)
     spec = msgspec.structs.replace(DOUBLES, options=delays)
-    rules = WatchSettings(watchdog_seconds=watchdog)
-    return worker.run(score_app.create_app(kafka, DetectorSettings(), settings, rules, spec=spec, **common))
+    app = score_app.create_app(kafka, DetectorSettings(), settings, spec=spec, **common)
+    app.watchdog_seconds = watchdog
+    return worker.run(app)
 
 
 def watch(kafka, common, *, tenants):

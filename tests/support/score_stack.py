@@ -6,7 +6,7 @@ import uuid
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
-from stream.settings import DetectorSettings, ScoreSettings, WatchSettings
+from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score_app import create_app
 from stream.wire import Message, encode, inference_key, partition_for
 from support.doubles import DOUBLES
@@ -53,7 +53,6 @@ class ScoreLab(StageLab):
             self.kafka,
             DetectorSettings(),
             ScoreSettings(**{"deadline_seconds": 2, "explain_findings": 0, **score}),
-            WatchSettings(),
             self.tenants,
             data_dir=self.directory / uuid.uuid4().hex[:6],
             registry=registry or CollectorRegistry(),

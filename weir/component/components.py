@@ -128,7 +128,6 @@ def _score(process: Process) -> int:
         effective_kafka(settings),
         settings.detectors,
         settings.score,
-        settings.watch,
         settings.tenants,
         data_dir=process.data_dir,
         registry=process.registry,

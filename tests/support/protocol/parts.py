@@ -104,7 +104,7 @@ class Parts:
 
     def score(self, process):
         """Create a score worker as `process`."""
-        return self._worker(process, score_app.create_app, DetectorSettings(), SCORE, WATCH, spec=ENGINE)
+        return self._worker(process, score_app.create_app, DetectorSettings(), SCORE, spec=ENGINE)
 
     def watch(self, process):
         """Create a watch worker as `process`."""
