@@ -13,7 +13,7 @@ from weir.local.health.health_probe import probe
 def running_mlflow(folder: Path):
     """Run a server with its data in `folder`/mlflow; yield its address."""
     port = free_port()
-    command = [sys.executable, "-m", "weir.local.mlflow_server", str(folder / "mlflow"), str(port), "0", "168"]
+    command = [sys.executable, "-m", "weir.local.mlflow_server", str(folder / "mlflow"), str(port), "168"]
     with (folder / "mlflow.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:

@@ -51,7 +51,7 @@ def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
     endpoint, headers = str(settings.trace.endpoint), settings.trace.endpoint.headers
     if not endpoint and settings.mlflow.enabled:
         endpoint = f"http://127.0.0.1:{ports['mlflow']}/v1/traces"
-        headers = {"x-mlflow-experiment-id": settings.mlflow.experiment}
+        headers = {"x-mlflow-experiment-id": "0"}  # the only one that a new MLflow has
     return TraceSettings(endpoint=endpoint, headers=headers, ratio=settings.trace.ratio)
 
 

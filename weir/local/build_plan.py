@@ -145,10 +145,10 @@ def prepare_broker(plan: Plan, broker: BrokerPlan) -> Plan:
 
 def _mlflow(home: Path, section: MlflowSection, ports: dict[str, int]) -> Component:
     port = ports["mlflow"]
-    retention = [section.experiment, str(section.retain_hours)]
+    arguments = [str(home / "mlflow"), str(port), str(section.retain_hours)]
     return Component(
         name="mlflow",
-        argv=[sys.executable, "-m", "weir.local.mlflow_server", str(home / "mlflow"), str(port), *retention],
+        argv=[sys.executable, "-m", "weir.local.mlflow_server", *arguments],
         address=f"http://127.0.0.1:{port}",
         health_url=f"http://127.0.0.1:{port}/health",
         after=["score"],  # nothing needs it at the start, and its imports would delay the components that requests need

@@ -1,6 +1,6 @@
 """The local trace view: MLflow in one process on loopback.
 
-``python -m weir.local.mlflow_server DIRECTORY PORT EXPERIMENT HOURS`` deletes the traces of the experiment that are older than HOURS.
+``python -m weir.local.mlflow_server DIRECTORY PORT HOURS`` deletes the traces that are older than HOURS.
 
 MLflow's ASGI application needs less memory (235 MB) and time than ``mlflow server``, which imports MLflow twice. Job execution is
 off, because it starts ten more processes.
@@ -33,13 +33,13 @@ def environment() -> dict[str, str]:
 
 def main(argv: list[str]) -> None:
     """Serve MLflow until SIGTERM."""
-    directory, port, experiment, hours = Path(argv[0]), int(argv[1]), argv[2], float(argv[3])
+    directory, port, hours = Path(argv[0]), int(argv[1]), float(argv[2])
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chdir(directory)
     os.environ.update(environment())
     import uvicorn  # noqa: PLC0415 - after the environment is set
 
-    retention = (f"http://127.0.0.1:{port}", experiment, hours)
+    retention = (f"http://127.0.0.1:{port}", hours)
     Thread(target=trace_retention.run, args=retention, daemon=True).start()
     application = "mlflow.server.fastapi_app:app"
     uvicorn.run(application, host="127.0.0.1", port=port, access_log=False, log_level="warning")

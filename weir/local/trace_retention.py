@@ -1,4 +1,4 @@
-"""Deletes the old traces of an MLflow server, which keeps all (``python -m weir.local.trace_retention ADDRESS EXPERIMENT HOURS``)."""
+"""Deletes the old traces of an MLflow server, which keeps all (``python -m weir.local.trace_retention ADDRESS HOURS``)."""
 
 import logging
 import sys
@@ -14,22 +14,22 @@ _PAUSE_SECONDS = 600.0
 _TIMEOUT_SECONDS = 60.0
 
 
-def delete_traces(address: str, experiment: str, before: float) -> int:
-    """Delete the oldest traces of an experiment that began before the clock time `before`, at most 500; return their number."""
-    query = {"experiment_id": experiment, "max_timestamp_millis": int(before * 1000), "max_traces": _BATCH}
+def delete_traces(address: str, before: float) -> int:
+    """Delete the oldest traces that began before the clock time `before`, at most 500; return their number."""
+    query = {"experiment_id": "0", "max_timestamp_millis": int(before * 1000), "max_traces": _BATCH}
     url = f"{address}/api/3.0/mlflow/traces/delete-traces"
     response = httpx.post(url, json=query, timeout=_TIMEOUT_SECONDS, trust_env=False)
     response.raise_for_status()
     return int(response.json().get("traces_deleted", 0))
 
 
-def run(address: str, experiment: str, hours: float) -> None:
+def run(address: str, hours: float) -> None:
     """Delete the traces that are older than `hours`, every 10 minutes, and faster while there are many."""
     pause = _PAUSE_SECONDS
     while True:
         time.sleep(pause)
         try:
-            deleted = delete_traces(address, experiment, time.time() - hours * 3600)
+            deleted = delete_traces(address, time.time() - hours * 3600)
         except httpx.HTTPError as error:
             _LOG.warning(
                 "old traces of MLflow at %s were not deleted; the next attempt is in 10 minutes: %s", address, error
@@ -39,4 +39,4 @@ def run(address: str, experiment: str, hours: float) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    run(sys.argv[1], float(sys.argv[2]))

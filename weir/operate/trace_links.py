@@ -16,7 +16,7 @@ def trace_page(settings: Settings, address: str, trace_id: str) -> str:
         return settings.trace.view.replace(_TRACE_ID, trace_id)
     if settings.trace.endpoint or not address or not trace_id:
         return ""
-    return f"{address}/#/experiments/{settings.mlflow.experiment}/traces?selectedEvaluationId=tr-{trace_id}"
+    return f"{address}/#/experiments/0/traces?selectedEvaluationId=tr-{trace_id}"
 
 
 def trace_template(settings: Settings) -> str:

@@ -61,7 +61,6 @@ class MlflowSection(Section):
     """``[mlflow]``: the local trace view."""
 
     enabled: bool = Field(True, description="start MLflow with the stack")
-    experiment: str = Field("0", description="experiment id of the traces")
     retain_hours: Annotated[int, Field(ge=1, le=100_000)] = Field(
         168,
         description="hours for which the local MLflow keeps a trace (about 12 KB); a shorter time or a smaller `[trace] ratio` saves disk",

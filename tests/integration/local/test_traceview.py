@@ -37,7 +37,7 @@ def test_one_process_on_loopback_stores_the_spans_of_a_trace_and_deletes_old_tra
     port = ensure_ports(home, ["mlflow"])[0]["mlflow"]
     base = f"http://127.0.0.1:{port}"
     folder = tmp_path / "a?b #%41" / "mlflow"  # characters of URLs
-    command = [sys.executable, "-m", "weir.local.mlflow_server", str(folder), str(port), "0", "168"]
+    command = [sys.executable, "-m", "weir.local.mlflow_server", str(folder), str(port), "168"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
@@ -52,7 +52,7 @@ def test_one_process_on_loopback_stores_the_spans_of_a_trace_and_deletes_old_tra
         answer = trace(base, name_of(first))
         assert {one["name"] for one in answer.json()["trace"]["spans"]} == {"first", "second"}
         assert (folder / "mlflow.db").stat().st_size > 0
-        assert [delete_traces(base, "0", hour_ago + 60) for _ in range(2)] == [3, 0]
+        assert [delete_traces(base, hour_ago + 60) for _ in range(2)] == [3, 0]
         assert [trace(base, name_of(span)).status_code for span in (first, *old)] == [200, 404, 404, 404]
         process_info = psutil.Process(process.pid)
         assert process_info.children(recursive=True) == []

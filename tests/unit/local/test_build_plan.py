@@ -68,9 +68,9 @@ def test_optional_components_start_if_their_section_enables_them(build, name, se
     assert (component.after, component.argv[-1], component.niceness > 0) == (after, name, monitors)
 
 
-def test_mlflow_deletes_the_traces_of_its_experiment_after_the_set_time(build):
-    plan = build(mlflow={"experiment": "7", "retain_hours": 24})
-    assert plan.component("mlflow").argv[-2:] == ["7", "24"]
+def test_mlflow_deletes_traces_after_the_set_time(build):
+    plan = build(mlflow={"retain_hours": 24})
+    assert plan.component("mlflow").argv[-1] == "24"
 
 
 def test_the_trainer_starts_if_training_is_enabled_with_its_own_niceness(build):

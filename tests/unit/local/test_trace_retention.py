@@ -28,7 +28,7 @@ def test_many_old_traces_are_deleted_in_batches_and_a_failed_attempt_is_repeated
     monkeypatch.setattr(trace_retention.time, "sleep", sleep)
     monkeypatch.setattr(trace_retention.time, "time", lambda: 1_000_000.0)
     with pytest.raises(Stopped):
-        trace_retention.run("http://mlflow", "0", 168)
-    assert set(asked) == {("http://mlflow", "0", 1_000_000.0 - 168 * 3600)}
+        trace_retention.run("http://mlflow", 168)
+    assert set(asked) == {("http://mlflow", 1_000_000.0 - 168 * 3600)}
     assert pauses == [False, True, True, False, False, False]  # True: the short pause between two batches
     assert "refused" in caplog.text
