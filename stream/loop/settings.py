@@ -173,7 +173,6 @@ class TrainSettings(Section):
 
     enabled: bool = Field(False, description="run the trainer with the stack")
     threads: Count = Field(1, description="torch threads of a run; with 1, equal runs give equal weights")
-    nice: Annotated[int, Field(ge=0, le=19)] = Field(10, description="niceness of the trainer")
     memory_mib: Annotated[int, Field(ge=256)] = Field(4_096, description="memory limit of a training run, in MiB")
     lease_seconds: Seconds = Field(
         120, description="time without progress after which another trainer may continue the run"

@@ -193,7 +193,6 @@ def _intake(settings: Settings, ports: dict[str, int]) -> Component:
 def _trainer(settings: Settings, ports: dict[str, int]) -> Component:
     return msgspec.structs.replace(
         _worker("trainer", settings.metrics, ports),
-        niceness=settings.train.nice,
         stop_seconds=_TRAINER_STOP_SECONDS,
     )
 

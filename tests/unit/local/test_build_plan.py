@@ -73,10 +73,10 @@ def test_mlflow_deletes_traces_after_the_set_time(build):
     assert plan.component("mlflow").argv[-1] == "24"
 
 
-def test_the_trainer_starts_if_training_is_enabled_with_its_own_niceness(build):
+def test_the_trainer_starts_if_training_is_enabled(build):
     assert "trainer" not in names(build())
-    component = build(train={"enabled": True, "nice": 15}).component("trainer")
-    assert (component.after, component.argv[-1], component.niceness) == ([module.TOPICS], "trainer", 15)
+    component = build(train={"enabled": True}).component("trainer")
+    assert (component.after, component.argv[-1], component.niceness) == ([module.TOPICS], "trainer", 10)
 
 
 def test_a_trainer_can_write_its_checkpoint_while_kafka_does_not_answer(build):
