@@ -158,7 +158,6 @@ class ScoreSettings(Section):
     """``[score]``: the scoring workers."""
 
     batch_events: Count = Field(32, description="maximum events per batch")
-    batch_wait_seconds: FromZero = Field(0.02, description="how long a batch waits for more events")
     outstanding_events: Count = Field(256, description="maximum events that are read and not acknowledged")
     deadline_seconds: Seconds = Field(
         30,

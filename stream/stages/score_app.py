@@ -62,7 +62,7 @@ def create_app(  # noqa: PLR0913 - three sections of settings, and the parts of 
     pool = ModelPool(spec, workers=score.processes, deadline_seconds=score.deadline_seconds, progress=app.progress)
     metrics = ScoreMetrics(registry)
     spans = ScoreSpans(tracer_provider, names.inference, app.conf.id)
-    batcher = Batcher(pool, events=score.batch_events, wait_seconds=score.batch_wait_seconds, spans=spans)
+    batcher = Batcher(pool, events=score.batch_events, spans=spans)
 
     async def publish(partition: int, event: Event) -> None:
         await app.publisher.publish(names.verdicts, event, partition=partition, traceparent=event.traceparent)

@@ -10,6 +10,8 @@ from stream.stages.score.event_parts import Item
 from stream.stages.score.model_pool import ModelPool, Outcome
 from stream.stages.score.spans import ScoreSpans
 
+_WAIT_SECONDS = 0.02
+
 
 class _Job(msgspec.Struct, kw_only=True):
     """An item, the span of its event, and the future of its outcome."""
@@ -22,13 +24,12 @@ class _Job(msgspec.Struct, kw_only=True):
 class Batcher:
     """Collects items into batches for the pool.
 
-    A batch is complete when it has `events` items, or `wait_seconds` after its first item.
+    A batch is complete when it has `events` items, or 20 ms after its first item.
     """
 
-    def __init__(self, pool: ModelPool, *, events: int, wait_seconds: float, spans: ScoreSpans) -> None:
+    def __init__(self, pool: ModelPool, *, events: int, spans: ScoreSpans) -> None:
         self._pool = pool
         self._events = events
-        self._wait = wait_seconds
         self._spans = spans
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._free = asyncio.Semaphore(pool.workers)
@@ -70,7 +71,7 @@ class Batcher:
 
     async def _collect(self) -> list[_Job]:
         batch = [await self._jobs.get()]
-        deadline = asyncio.get_running_loop().time() + self._wait
+        deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
         while len(batch) < self._events:
             try:
                 async with asyncio.timeout_at(deadline):

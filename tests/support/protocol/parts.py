@@ -28,7 +28,7 @@ P, Q = 2, 2
 KAFKA = KafkaSettings(bootstrap_servers="simulated:9092", partitions=P, stream_partitions=Q)
 DETECTORS = ("pii", "toxicity")
 ENGINE = ModelSpec(threads=1, detectors=DETECTORS, create=doubles.create, embedder=None)
-SCORE = ScoreSettings(batch_events=4, batch_wait_seconds=0.02, outstanding_events=8, explain_findings=0)
+SCORE = ScoreSettings(batch_events=4, outstanding_events=8, explain_findings=0)
 LIMITS = DeliveryLimits(poll_seconds=0.2, save_seconds=0.3, window_frames=6, stall_seconds=20.0)
 WATCH = WatchSettings(source_silence_seconds=12, outstanding_events=200)
 BUCKET_SECONDS = 2.0
