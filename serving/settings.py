@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
-from stream.address import is_address
+from stream.address import Host, is_address
 from stream.section import Section, check_order, overlaid
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -56,7 +56,7 @@ def table_for(tables: Mapping[str, Section], tenant: str) -> dict[str, Any]:
 class HttpSettings(Section):
     """``[http]``: address and limits of the OpenAI-compatible endpoint."""
 
-    host: str = Field("127.0.0.1", description="address to listen on; Weir listens on loopback unless you set another")
+    host: Host = Field("127.0.0.1", description="address to listen on; Weir listens on loopback unless you set another")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port of the endpoint")
     max_body_bytes: Count = Field(
         512 * _KIB,
@@ -255,7 +255,7 @@ class IntakeSettings(Section):
     """``[intake]``: inference that other programs serve (LiteLLM, KServe, OpenTelemetry); off by default."""
 
     enabled: bool = Field(False, description="start the intake with the stack")
-    host: str = Field("127.0.0.1", description="address to listen on; loopback unless you set another")
+    host: Host = Field("127.0.0.1", description="address to listen on; loopback unless you set another")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(8010, description="port to listen on")
     max_body_bytes: Count = Field(
         16 * _KIB**2,

@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 
 _CREDENTIALS = re.compile(r"(https?://)?.*:.*@", re.DOTALL)
 _MASK = "********@"
-AddressT = TypeVar("AddressT", bound="Address")
+StrT = TypeVar("StrT", bound=str)
 
 
 class Address(str):
@@ -85,7 +85,7 @@ def redacted(text: str) -> str:
     return _CREDENTIALS.sub(rf"\1{_MASK}", text)
 
 
-def _given(address: AddressT) -> AddressT:
+def _given(address: StrT) -> StrT:
     if not address:
         raise ValueError("it is empty")
     return address
@@ -115,6 +115,8 @@ def _with_ports(text: str) -> str:
     return ",".join(servers)
 
 
+#: An address to listen on; with an empty one, a server listens on all addresses of the machine.
+Host = Annotated[str, AfterValidator(_given)]
 #: A required address.
 Target = Annotated[Address, AfterValidator(_given)]
 #: A required address of a webhook.

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from serving.gateway.consistency_settings import ConsistencyRules, ConsistencySettings
 from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
-from stream.address import Address, Link, TraceLink
+from stream.address import Address, Host, Link, TraceLink
 from stream.archive.settings import ArchiveSettings
 from stream.loop.settings import DeliveryProcessSettings, LoopSettings, TrainSettings
 from stream.section import Section
@@ -76,7 +76,7 @@ class ConsoleSection(Section):
     """``[console]``: the web console, which the ledger's process serves."""
 
     enabled: bool = Field(True, description="serve the console in the ledger's process")
-    host: str = Field("127.0.0.1", description="address to listen on; plain HTTP, so loopback by default")
+    host: Host = Field("127.0.0.1", description="address to listen on; plain HTTP, so loopback by default")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0,
         description="port to listen on; 0: a free port, kept in ports.json. Set a number if the process has its own container",
@@ -90,7 +90,7 @@ class ConsoleSection(Section):
 class MetricsSection(Section):
     """``[metrics]``: the address at which a process serves ``/metrics``, ``/healthz`` and ``/livez``."""
 
-    host: str = Field("127.0.0.1", description="address to listen on; loopback by default")
+    host: Host = Field("127.0.0.1", description="address to listen on; loopback by default")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0,
         description="port to listen on; 0: a free port, kept in ports.json. Set a number if the process has its own container",
