@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache, partial, reduce
 from pathlib import Path
 from ssl import SSLError
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from stream.address import Link, Servers, Target, TraceLink, WebhookTarget
 from stream.errors import BrokerError
@@ -61,6 +61,16 @@ class KafkaSettings(Section):
     sasl_username: str = Field("", description="SASL user")
     sasl_password: SecretStr = Field(SecretStr(""), description="SASL password; set it in the environment")
     ssl_cafile: str = Field("", description="CA bundle (PEM); empty: the system's")
+
+    @model_validator(mode="after")
+    def _protocol_uses_login_and_ca(self) -> Self:
+        for key, used in (("sasl_username", "SASL"), ("ssl_cafile", "SSL")):
+            if getattr(self, key) and used not in self.security_protocol:
+                raise ValueError(
+                    f"{key} is set, but security_protocol is {self.security_protocol}, which does not use it; set security_protocol to "
+                    f"SASL_SSL or another protocol with {used}, or leave {key} out"
+                )
+        return self
 
     @property
     def names(self) -> TopicNames:

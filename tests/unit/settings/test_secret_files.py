@@ -24,7 +24,7 @@ def test_a_variable_that_ends_in_file_names_the_file_of_the_value(secret):
 
 
 def test_the_value_from_a_file_overrides_the_settings_file(secret, write):
-    write('[kafka]\nsasl_password = "old"\nsasl_username = "score"\n')
+    write('[kafka]\nsecurity_protocol = "SASL_SSL"\nsasl_password = "old"\nsasl_username = "score"\n')
     kafka = load_settings().settings.kafka
     assert (kafka.sasl_username, kafka.sasl_password.get_secret_value()) == ("score", "hunter2")
 
