@@ -359,7 +359,7 @@ def _backend(name: str, handles: dict[str, Any], args: AppArgs, adapter: str = "
     limits = {
         "max_requests": settings.max_requests,
         "max_queued": settings.queue,
-        "replicas": settings.replica_limit,
+        "replicas": settings.max_replicas,
         "gateways": args.http.gateways,
     }
     if _uses_vllm(settings, args.model_dirs.get(name), _gpus(settings)):

@@ -162,6 +162,11 @@ class ModelSettings(Section):
     )
 
     @model_validator(mode="after")
+    def _replicas_in_order(self) -> Self:
+        check_order(self, "min_replicas", "max_replicas")
+        return self
+
+    @model_validator(mode="after")
     def _only_vllm_has_its_tables(self) -> Self:
         given = next((name for name in ("engine_kwargs", "lora", "llm_config", "prefill") if getattr(self, name)), None)
         if given is not None and self.engine != "vllm":
@@ -211,11 +216,6 @@ class ModelSettings(Section):
     def max_requests(self) -> int:
         """Maximum number of answers that a replica generates and queues."""
         return self.slots_or_default + self.queue
-
-    @property
-    def replica_limit(self) -> int:
-        """Maximum number of replicas: the larger of `max_replicas` and `min_replicas`."""
-        return max(self.min_replicas, self.max_replicas)
 
 
 class CaptureSettings(Section):

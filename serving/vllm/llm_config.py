@@ -47,7 +47,7 @@ def replica_options(settings: ModelSettings) -> dict[str, Any]:
         "max_queued_requests": settings.queue,
         "autoscaling_config": {
             "min_replicas": settings.min_replicas,
-            "max_replicas": settings.replica_limit,
+            "max_replicas": settings.max_replicas,
             "target_ongoing_requests": settings.target_ongoing_requests,
         },
         "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
