@@ -221,13 +221,17 @@ class ModelSettings(Section):
 class CaptureSettings(Section):
     """``[capture]``: the spool between the request path and Kafka."""
 
-    enabled: bool = Field(True, description="record every request and its end; if false, nothing is monitored")
+    enabled: bool = Field(
+        True,
+        description="record every request to a gateway, and its end; if false, only what the intake receives is monitored",
+    )
     on_full: Literal["shed", "reject"] = Field(
         "shed",
-        description="if the spool is full: shed answers the request and counts its records as lost in a gap record; reject answers 503",
+        description="if the spool is full: shed answers the request and counts its records as lost in a gap record; reject answers 503, as the intake always does",
     )
     limit_bytes: Annotated[int, Field(ge=96 * _KIB)] = Field(
-        2 * _KIB**3, description="size limit of a gateway's spool; at least 4 times end_reserve_bytes"
+        2 * _KIB**3,
+        description="size limit of the spool of a gateway, and of that of the intake; at least 4 times end_reserve_bytes",
     )
     segment_bytes: Count = Field(16 * _KIB**2, description="size at which a segment is closed")
     sync_seconds: Seconds = Field(
