@@ -96,7 +96,7 @@ class ModelSettings(Section):
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="openvino: float32 is exact, with the other values OpenVINO chooses the fastest type; transformers: auto is bfloat16 on a GPU, float32 on a CPU",
+        description="openvino: float32 is exact, with the other values OpenVINO chooses the fastest type; transformers: auto is bfloat16 on a GPU, float32 on a CPU; vllm: its argument dtype",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if Ray has one")
     engine: Engine = Field(
@@ -132,12 +132,16 @@ class ModelSettings(Section):
         0,
         description="requests that a replica generates at the same time; upstream: connections of a gateway; 0: 32 for openvino, 8 for the other engines",
     )
-    max_length: Count = Field(2048, description="limit of the tokens of one request (prompt and completion together)")
+    max_length: Count = Field(
+        2048, description="limit of the tokens of one request (prompt and completion together); upstream: none"
+    )
     queue: Count = Field(
         256,
         description="limit of waiting requests, per replica or (upstream) per gateway; further requests get 503 with Retry-After",
     )
-    threads: Annotated[int, Field(ge=0)] = Field(0, description="processor threads per replica; 0: as many as cores")
+    threads: Annotated[int, Field(ge=0)] = Field(
+        0, description="openvino and transformers: processor threads per replica; 0: as many as cores"
+    )
     min_replicas: Count = Field(1, description="minimum model replicas")
     max_replicas: Count = Field(1, description="maximum model replicas that Ray Serve's autoscaling starts")
     target_ongoing_requests: Count = Field(

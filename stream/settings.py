@@ -233,7 +233,7 @@ class RetrainingSettings(Section):
     """The conditions that alerts must meet before retraining is requested."""
 
     agreeing_alerts: Count = Field(2, description="minimum detectors with firing alerts, drift included")
-    windows: Count = Field(3, description="minimum windows with findings of these alerts")
+    windows: Count = Field(3, description="minimum windows with findings of one of these alerts")
     events: Count = Field(200, description="minimum events of these alerts")
     principals: Count = Field(3, description="minimum API keys of these events; an alert names at most 32")
     largest_share: Share = Field(0.5, description="maximum share of one API key in these events")
