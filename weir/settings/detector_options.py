@@ -62,8 +62,8 @@ def _option_errors(loaded: Loaded, options: list[tuple[tuple[str, ...], str, Any
 
 
 def _merged_errors(loaded: Loaded) -> Iterator[str]:
-    """Yield an error for each table of a stream detector that no stream reads, or whose options are valid alone but not together."""
-    from detectors.registry import create_stream  # noqa: PLC0415 - see above
+    """Yield an error for each table of a stream detector that no stream reads, whose options are valid alone but not together, or that tests no detector's score."""
+    from detectors.registry import TEXT, create_stream  # noqa: PLC0415 - see above
 
     tenants = loaded.settings.tenants
     for pattern, tenant in tenants.items():
@@ -74,6 +74,9 @@ def _merged_errors(loaded: Loaded) -> Iterator[str]:
             except DetectorError as error:
                 yield f"{key}: {error}; change or unset it"
                 continue
+            scores = {one for one in getattr(made.config, "features", ()) if one.startswith("score_")}
+            if wrong := sorted(scores - {f"score_{text}" for text in TEXT}):
+                yield f"{key}.features has {wrong[0]!r}: no text detector has this name; choose from {', '.join(TEXT)}"
             if made.own_tenant and not fnmatchcase(OWN_TENANT, pattern):
                 yield (
                     f"{key}: {name} reads only the answers to Weir's fixed prompts, which have tenant {OWN_TENANT}; "
