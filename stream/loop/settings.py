@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from stream.section import Section, check_order
-from stream.settings import Count, FromZero, Positive, Seconds, Share, tenant_table
+from stream.settings import Count, Positive, Seconds, Share, tenant_table
 
 _FromZeroToOne = Annotated[float, Field(ge=0, lt=1)]
 _Language = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z]{2,3}$", to_lower=True)]
@@ -134,7 +134,7 @@ class DeliverySettings(Section):
         60,
         description="delivery waits for a late source for at most a quarter of this time; the smallest value of all tenants applies to all",
     )
-    hold_seconds: FromZero = Field(86_400, description="event time without a decision after which the canary expires")
+    hold_seconds: Seconds = Field(86_400, description="event time without a decision after which the canary expires")
 
     @field_validator("steps")
     @classmethod
