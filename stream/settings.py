@@ -203,7 +203,10 @@ class AlertSettings(Section):
     """The rules for opening, updating and resolving the alert of one stream and detector."""
 
     open_windows: Count = Field(1, description="consecutive windows in alarm that open an alert of a stream detector")
-    close_windows: Count = Field(3, description="consecutive windows without alarm that resolve such an alert")
+    # A stage runs as many empty windows of each idle stream.
+    close_windows: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        3, description="consecutive windows without alarm that resolve such an alert"
+    )
     resolve_after_seconds: Seconds = Field(
         300,
         description="event time without a finding that resolves an alert; for a stream detector, the shortest such time",
