@@ -189,9 +189,6 @@ class ScoreSettings(Section):
         3,
         description="maximum explained toxicity and injection findings, per stream and detector in 5 minutes; 0: none",
     )
-    explain_seconds: Seconds = Field(
-        60, description="time limit of an explanation, which waits for idle time; a later explanation is dropped"
-    )
 
     @property
     def processes(self) -> int:

@@ -67,9 +67,7 @@ def create_app(  # noqa: PLR0913 - three sections of settings, and the parts of 
     async def publish(partition: int, event: Event) -> None:
         await app.publisher.publish(names.verdicts, event, partition=partition, traceparent=event.traceparent)
 
-    explainer = Explainer(
-        pool, batcher.quiet, publish, metrics, findings=score.explain_findings, seconds=score.explain_seconds
-    )
+    explainer = Explainer(pool, batcher.quiet, publish, metrics, findings=score.explain_findings)
     by_tenant = cached_tenant_settings(tenants or {})
     parts = ScoreParts(
         batcher=batcher,

@@ -31,6 +31,8 @@ _LONGEST = 16_384
 _SLICE, _CHEAP_SLICE = 1_000, 16_384
 _WINDOW_SECONDS = 300.0
 _STREAMS = 4_096
+#: An explanation waits for idle time; a later one is dropped.
+_LATE_SECONDS = 60.0
 
 
 class ExplanationLimit:
@@ -64,12 +66,12 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explainer:
-    """Explains flagged verdicts one by one, within the settings ``explain_findings`` and ``explain_seconds``.
+    """Explains flagged verdicts one by one, within the setting ``explain_findings``.
 
     `quiet` returns when no event waits for the models; `publish` publishes an event to a partition of verdicts.
     """
 
-    def __init__(  # noqa: PLR0913 - four parts and two settings
+    def __init__(
         self,
         models: ModelPool,
         quiet: Callable[[], Awaitable[None]],
@@ -77,14 +79,12 @@ class Explainer:
         metrics: ScoreMetrics,
         *,
         findings: int,
-        seconds: float,
     ) -> None:
         self._models = models
         self._quiet = quiet
         self._publish = publish
         self._metrics = metrics
         self._findings = findings
-        self._seconds = seconds
         self._limit = ExplanationLimit(findings)
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(_WAITING)
 
@@ -104,7 +104,7 @@ class Explainer:
         elif self._jobs.full():
             self._metrics.explanation(verdict.detector, "full")
         else:
-            until = asyncio.get_running_loop().time() + self._seconds
+            until = asyncio.get_running_loop().time() + _LATE_SECONDS
             self._jobs.put_nowait(_Job(event=event, partition=partition, verdict=verdict, text=text, until=until))
 
     async def run(self) -> None:

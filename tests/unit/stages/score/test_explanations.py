@@ -13,6 +13,7 @@ from support.events import a_request, event_of
 from detectors.base import Score, TextDetector
 from detectors.registry import create_text
 from detectors.text.explain import answer, explain
+from stream.stages.score import explanations
 from stream.stages.score.event_parts import EventScore
 from stream.stages.score.explanations import Explainer, ExplanationLimit
 from stream.stages.score.machine import verdict
@@ -56,7 +57,7 @@ class Models:
 class Stage:
     """An explainer with its published events and its counts."""
 
-    def __init__(self, detector=None, *, findings=3, seconds=60.0, failing=None, busy=False):
+    def __init__(self, detector=None, *, findings=3, failing=None, busy=False):
         self.models = Models(detector or Sum(), failing)
         self.name = self.models.detector.name
         self.registry = CollectorRegistry()
@@ -64,7 +65,7 @@ class Stage:
         if not busy:
             self.idle.set()
         self.explainer = Explainer(
-            self.models, self.idle.wait, self._publish, ScoreMetrics(self.registry), findings=findings, seconds=seconds
+            self.models, self.idle.wait, self._publish, ScoreMetrics(self.registry), findings=findings
         )
 
     async def _publish(self, partition, event):
@@ -143,16 +144,16 @@ async def test_of_a_flood_three_verdicts_are_explained_per_stream_and_window():
     await stage.until(published=9, enough=197 + 2 + 2)
 
 
-async def test_verdicts_beyond_the_queue_late_verdicts_and_long_texts_are_not_explained_and_are_counted():
+async def test_verdicts_beyond_the_queue_late_verdicts_and_long_texts_are_not_explained_and_are_counted(monkeypatch):
     stage = Stage(findings=100)
     stage.offer(*[TEXT] * 50)
     await stage.until(published=32, full=18)
-    stage = Stage(seconds=0.0)
-    stage.offer(TEXT)
-    await stage.until(late=1)
-    stage = Stage(busy=True, seconds=0.01)
-    stage.offer(TEXT)
-    await stage.until(late=1)
+    for busy, seconds in ((False, 0.0), (True, 0.01)):
+        monkeypatch.setattr(explanations, "_LATE_SECONDS", seconds)
+        stage = Stage(busy=busy)
+        stage.offer(TEXT)
+        await stage.until(late=1)
+    monkeypatch.undo()
     stage = Stage()
     stage.offer("bad " * 5_000)
     await stage.until(long=1)
