@@ -191,9 +191,14 @@ class TrainSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _with_address(self) -> Self:
+    def _ray_has_its_keys(self) -> Self:
         if self.cluster == "ray" and not self.address:
             raise ValueError("address is empty, and cluster is ray; set address to the host:port of the Ray cluster")
+        given = next((name for name in ("address", "use_gpu", "storage") if getattr(self, name)), None)
+        if given is not None and self.cluster == "local":
+            raise ValueError(
+                f"{given} is set, but cluster is local, which uses no Ray cluster; set cluster to ray, or leave {given} out"
+            )
         return self
 
 

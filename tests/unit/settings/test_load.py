@@ -286,7 +286,8 @@ def test_no_secret_of_vllm_is_shown(write):
 
 
 @pytest.mark.parametrize("key", ["archive.url", "train.storage"])
-def test_no_password_in_an_address_of_files_is_shown(key, monkeypatch):
+def test_no_password_in_an_address_of_files_is_shown(key, write, monkeypatch):
+    write('[train]\ncluster = "ray"\naddress = "10.0.0.5:6379"\n')
     name = f"WEIR_{key.upper().replace('.', '__')}"
     for address, shown in {
         "sftp://ann:hunter2@host/weir": "********@host/weir",

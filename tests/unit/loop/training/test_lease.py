@@ -56,7 +56,7 @@ def home(tmp_path):
 @pytest.fixture
 def run(home):
     def start(broker, cluster):
-        train = TrainSettings(lease_seconds=LEASE_SECONDS, cluster=cluster, address="127.0.0.1:1")
+        train = TrainSettings(lease_seconds=LEASE_SECONDS, cluster=cluster, address="127.0.0.1:1" * (cluster == "ray"))
         setup = setup_of(home, home, train=train, gate_command=lambda _version: [sys.executable, "-c", GATE])
         work = Work(request=REQUEST, epoch=1, model_version="m_1")
         return Run(setup, work, broker.publish, TrainerMetrics(CollectorRegistry())).run()
