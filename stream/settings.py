@@ -9,7 +9,7 @@ from pathlib import Path
 from ssl import SSLError
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, JsonValue, SecretStr, field_validator, model_validator
 
 from stream.address import Link, Servers, Target, TraceLink, WebhookTarget
 from stream.errors import BrokerError
@@ -125,8 +125,10 @@ class DetectorSettings(Section):
 
     input: tuple[str, ...] = Field(("pii", "toxicity", "injection", "tools"), description="detectors of prompts")
     output: tuple[str, ...] = Field(("pii", "toxicity", "refusal", "tools"), description="detectors of answers")
-    options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options of each detector, by name")
-    variants: dict[str, dict[str, Any]] = Field(
+    options: dict[str, dict[str, JsonValue]] = Field(
+        default_factory=dict, description="options of each detector, by name"
+    )
+    variants: dict[str, dict[str, JsonValue]] = Field(
         default_factory=dict,
         description='options of `weir replay` that override the others, by NAME@VARIANT (`[detectors.variants."pii@strict"]`)',
     )
@@ -140,7 +142,7 @@ class DetectorSettings(Section):
 
     @field_validator("variants")
     @classmethod
-    def _named_variants(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _named_variants(cls, value: dict[str, dict[str, JsonValue]]) -> dict[str, dict[str, JsonValue]]:
         wrong = [name for name in value if not _VARIANT.match(name) or name.split("@")[1] in RESERVED_VARIANTS]
         if wrong:
             raise ValueError(

@@ -142,7 +142,8 @@ def _options(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
         for table in ("options", "variants")
         for name, options in getattr(settings.detectors, table).items()
     }
-    for pattern, tenant in settings.tenants.items():
+    tenants: Mapping[str, Mapping[str, Any]] = settings.tenants
+    for pattern, tenant in tenants.items():
         tables |= {
             ("tenants", pattern, name): options
             for name, options in tenant.items()
@@ -156,7 +157,8 @@ def _options(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
 
 
 def _thresholds(settings: Settings) -> Iterator[tuple[str, ...]]:
-    for pattern, tenant in settings.tenants.items():
+    tenants: Mapping[str, Mapping[str, Any]] = settings.tenants
+    for pattern, tenant in tenants.items():
         for name in tenant.get("alerts", {}).get("threshold", {}):
             yield ("tenants", pattern, "alerts", "threshold", name)
 

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, TypeAdapter, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from serving.gateway.consistency_settings import ConsistencyRules, ConsistencySettings
@@ -151,7 +151,10 @@ class Settings(BaseSettings):
     mlflow: MlflowSection = MlflowSection()
     metrics: MetricsSection = MetricsSection()
     console: ConsoleSection = ConsoleSection()
-    tenants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by tenant name or pattern")
+    # Not Any: the source of variables reads a list or a table only if the type can have one.
+    tenants: dict[str, dict[str, JsonValue]] = Field(
+        default_factory=dict, description="settings by tenant name or pattern"
+    )
     sentinel: SentinelSection = SentinelSection()  # its validator reads capture and tenants
 
     def served_models(self) -> dict[str, ModelSettings]:

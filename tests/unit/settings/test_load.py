@@ -6,6 +6,7 @@ from stream.settings import tenant_settings
 from weir.component.process import trace_settings
 from weir.errors import SettingsError
 from weir.settings import home_folder, load_settings
+from weir.settings.detector_options import check_detector_options
 
 CASES = cases(__file__)
 
@@ -46,6 +47,17 @@ def test_a_table_in_a_variable_is_the_source_of_its_keys(write, tmp_path, monkey
         "score.workers": {"value": 2, "source": f"file {tmp_path / 'score'} of WEIR_SCORE_FILE"},
         "score.explain_findings": {"value": 1, **file},
     }
+
+
+def test_variables_of_lists_and_tables_of_tenants_and_options_are_json(monkeypatch):
+    monkeypatch.setenv("WEIR_TENANTS__ACME__GUARD", '{"mode": "stop"}')
+    monkeypatch.setenv("WEIR_TENANTS__ACME__DRIFT", '{"features": ["words"]}')
+    monkeypatch.setenv("WEIR_DETECTORS__OPTIONS__LANGUAGE__EXPECTED", '["de"]')
+    loaded = load_settings()
+    check_detector_options(loaded)
+    assert loaded.settings.guards.for_tenant("acme").mode == "stop"
+    assert tenant_settings(loaded.settings.tenants, "acme").detector_options("drift") == {"features": ["words"]}
+    assert loaded.settings.detectors.options == {"language": {"expected": ["de"]}}
 
 
 @pytest.mark.parametrize("url", ["", "archive", "/absolute", "s3://bucket/weir"])
