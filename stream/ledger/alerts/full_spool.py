@@ -22,10 +22,7 @@ def full_spool(spool: FullSpool) -> Condition:
         detector="spool",
         feature=spool.source,
         severity="critical",
-        summary=(
-            f"The spool of {spool.source} is {spool.share:.0%} full (limit {ALERT_SHARE:.0%}); a full spool sheds records or rejects"
-            " requests"
-        ),
+        summary=f"The spool of {spool.source} is {spool.share:.0%} full (limit {ALERT_SHARE:.0%})",
         opening=f"{spool.source}@{spool.since!r}",
         opened_at=spool.since,
         statistic=spool.share,
