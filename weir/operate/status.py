@@ -135,7 +135,7 @@ async def gather_status(settings: Settings) -> Status:
         *([_STOPPED] if stopped else []),
         *_component_problems(found, starts=local and not stopped),
         *lag_problem,
-        *_spool_problems(capture),
+        *_spool_problems(capture, alerts),
         *damage,
         *([] if stopped else _heartbeat_problems(heartbeat)),
         *_ledger_problems(coverage, alerts, silences),
@@ -199,9 +199,11 @@ def _disk_problems(home: Path) -> list[str]:
     ]
 
 
-def _spool_problems(capture: CaptureStatus) -> list[str]:
-    """Report a spool that is almost full; the spool's alert cannot be published while Kafka is unreachable."""
+def _spool_problems(capture: CaptureStatus, alerts: list[AlertRecord]) -> list[str]:
+    """Report a spool that is almost full and has no alert, which cannot be published while Kafka is unreachable."""
     if not capture.limit_bytes or capture.fullest_bytes < ALERT_SHARE * capture.limit_bytes:
+        return []
+    if any((alert.detector, alert.feature) == ("spool", capture.fullest) for alert in alerts):
         return []
     share = capture.fullest_bytes / capture.limit_bytes
     problem = (

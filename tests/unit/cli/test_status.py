@@ -152,9 +152,11 @@ def test_findings_of_the_ledger_are_problems(home, ledger, events, offsets, prob
     assert any(problem in line for line in problems), problems
 
 
-def own(detector, *, until=None):
+def own(detector, *, until=None, feature=""):
     """Return an alert about Weir itself and, if `until` is given, a silence that ends `until` seconds from now."""
-    alert = records.alert(detector=detector, tenant="_weir", model="", side="", summary=f"{detector} is bad")
+    alert = records.alert(
+        detector=detector, tenant="_weir", model="", side="", feature=feature, summary=f"{detector} is bad"
+    )
     muted = [] if until is None else [records.silence(alert, time.time() - 600, time.time() + until)]
     return [records.event(data) for data in (alert, *muted)]
 
@@ -188,6 +190,18 @@ def test_a_spool_that_is_almost_full_is_a_problem_with_its_remedy(home, ledger, 
     assert problem.endswith(RUNBOOK["spool"])
     capture = json.loads(result.stdout)["capture"]
     assert (capture["fullest"], capture["limit_bytes"], capture["spooled"]) == (recorder.source, 100_000, 2)
+
+
+def test_a_spool_with_a_firing_alert_is_one_problem(home, ledger, monkeypatch):
+    monkeypatch.setenv("WEIR_CAPTURE__LIMIT_BYTES", "4000000")
+    spool = Spool(home / "spool", settings=CaptureSettings(limit_bytes=4_000_000))
+    while not spool.writer.full:
+        spool.request(f"r{spool.writer.open_requests}")
+    spool.writer.tick()
+    ledger(forwarded({"s1": 99.0}), alerts=own("spool", feature=spool.source))
+    (problem,) = [line for line in json.loads(run("--json").stdout)["problems"] if line.startswith("spool")]
+    spool.kill()
+    assert problem.startswith("spool: spool is bad")
 
 
 def test_a_spool_that_sheds_because_of_open_requests_is_a_problem_until_it_is_closed(home, ledger, monkeypatch):
