@@ -46,7 +46,8 @@ GAP = max(DILATIONS)
 REACH = sum(DILATIONS)
 #: Approximate number of tokens in one row.
 TOKENS = 4096
-_UNKNOWN = 100
+#: The id of the token ``[UNK]``.
+UNKNOWN = 100
 
 
 class Block(nn.Module):
@@ -97,7 +98,7 @@ def row(
     for one in ids:
         starts.append(length)
         length += len(one) + GAP
-    tokens, kinds, real = (np.full(length, fill, dtype=np.int64) for fill in (_UNKNOWN, 0, 0))
+    tokens, kinds, real = (np.full(length, fill, dtype=np.int64) for fill in (UNKNOWN, 0, 0))
     for start, one, shape in zip(starts, ids, shapes, strict=True):
         tokens[start : start + len(one)] = one
         kinds[start : start + len(one)] = shape

@@ -1,7 +1,7 @@
 """Training with AdamW, an exponential moving average of the weights, and checkpoints to resume interrupted runs."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,18 +18,24 @@ BatchT = TypeVar("BatchT")
 WEIGHT_DECAY = 0.01
 
 
-class AveragedTraining:
-    """The trained parameters by name, their moving average, and the number of completed steps, ``done``.
+def checkpoint_of(out: Path) -> Path:
+    """Return the checkpoint of the run that writes ``out``."""
+    return out.with_suffix(".checkpoint.safetensors")
 
-    ``average`` is the decay of the moving average; the decay is lower in the first steps. A run resumes only from a
-    checkpoint with the same ``task``.
+
+class AveragedTraining:
+    """The trained parameters of a model by name, their first values, their moving average, and the number of completed steps, ``done``.
+
+    ``average`` is the decay of the moving average; the decay is lower in the first steps. The checkpoint is beside ``out``, the file of the
+    weights. A run resumes only from a checkpoint with the same ``task``.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], checkpoint: Path, *, average: float, task: str) -> None:
-        self.parameters, self.done = dict(parameters), 0
-        self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
+    def __init__(self, model: nn.Module, out: Path, *, average: float, task: str) -> None:
+        self.parameters, self.done = {name: p for name, p in model.named_parameters() if p.requires_grad}, 0
+        self.start = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.averaged = {name: p.clone() for name, p in self.start.items()}
         self._optimizer = torch.optim.AdamW(self.parameters.values(), weight_decay=WEIGHT_DECAY)
-        self._checkpoint, self._average, self._task = checkpoint, average, task
+        self._checkpoint, self._average, self._task = checkpoint_of(out), average, task
 
     def step(self, rate: float) -> None:
         """Update the parameters with their gradients, clipped to norm 1, at the learning rate ``rate``."""
@@ -44,7 +50,8 @@ class AveragedTraining:
             self.averaged[name].lerp_(p.detach(), 1 - decay)
 
     def run(self, plan: Sequence[BatchT], take: Callable[[BatchT], float], log: Log, *, every: int) -> float:
-        """Call ``take`` for each remaining batch; save and log every ``every`` steps; return the moving mean loss."""
+        """Resume, and call ``take`` for each remaining batch; save and log every ``every`` steps; return the moving mean loss."""
+        self.resume(log)
         begun, first, mean = time.monotonic(), self.done, 0.0
         for batch in plan[first:]:
             loss = take(batch)
@@ -60,9 +67,8 @@ class AveragedTraining:
         """Write the checkpoint atomically; raise DataError if it cannot be written, for example on a full disk."""
         state = {"done": torch.tensor(self.done)}
         for name, p in self.parameters.items():
-            moments = self._optimizer.state[p]
-            state |= {f"value.{name}": p.detach(), f"average.{name}": self.averaged[name]}
-            state |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
+            kept = {"value": p.detach(), "average": self.averaged[name], **self._optimizer.state[p]}
+            state |= {f"{kind}.{name}": value for kind, value in kept.items()}
         partial = self._checkpoint.with_suffix(".partial")
         try:
             save_file({name: value.contiguous() for name, value in state.items()}, partial, {"task": self._task})
@@ -90,11 +96,7 @@ class AveragedTraining:
             for name, p in self.parameters.items():
                 p.copy_(state[f"value.{name}"])
                 self.averaged[name].copy_(state[f"average.{name}"])
-                self._optimizer.state[p] = {
-                    "step": torch.tensor(float(self.done)),
-                    "exp_avg": state[f"first.{name}"].clone(),
-                    "exp_avg_sq": state[f"second.{name}"].clone(),
-                }
+                self._optimizer.state[p] = {kind: state[f"{kind}.{name}"] for kind in ("step", "exp_avg", "exp_avg_sq")}
         log(f"resumes after step {self.done}")
 
     def finish(self) -> None:

@@ -10,7 +10,7 @@ pairing, Garg et al., arXiv 1809.10610). Tokens of other rows are dropped at ran
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,20 +21,24 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from detectors.evaluate.datasets import SHIPPED_SEED
 from detectors.evaluate.examples import Example, Labels
-from detectors.models.minilm import load_minilm, load_tokenizer, pad
+from detectors.models.minilm import MiniLM, load_minilm, load_tokenizer, pad
 from detectors.models.multitask import CATEGORIES, MultiTask, merge, pooled
 from detectors.models.token_windows import CLS, SEP, WINDOW
 from detectors.normalise.disguise import spoken
+from detectors.toml_files import read_toml
 from detectors.train.averaged_training import AveragedTraining, Log
 from detectors.train.lowrank import adapt, delta
 from detectors.train.mixes import load_examples, sample_mixture
 from detectors.train.toxicity_texts import swap_group
 
+#: Source → mean copies of each of its texts in a run.
+MIXTURE = read_toml("detectors.train", "mixture.toml", dict[str, float])
 TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
 POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0, 1.0)
 OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES), 1.0)
-RATE = 6e-4
-STEPS = 1700
+RATE, STEPS = 6e-4, 1700
+#: Ranks of the trained change of each matrix, and of the adapter.
+RANK, KEPT = 32, 96
 SMOOTHING, PAIRING, PAIRED = 0.02, 0.15, 0.5
 #: Share of the tokens that are dropped from a row, so that a text that is read several times is not memorised.
 DROPPED = 0.15
@@ -131,46 +135,38 @@ def pace(step: int, total: int) -> float:
     return 1.0 if done < DECAY_FROM else 1.0 - 0.95 * (done - DECAY_FROM) / (1 - DECAY_FROM)
 
 
-class EncoderRun:
-    """One training run: the model, its optimizer and its output file."""
+def _prepared(warm: dict[str, Tensor], seed: int) -> MultiTask:
+    """Return the model with the earlier weights ``warm``, in which adapters, biases, norms and heads are marked for training."""
+    torch.manual_seed(seed)
+    model = MultiTask(load_minilm())
+    nn.init.normal_(model.heads.outer, std=0.05)
+    merge(model, {name: value for name, value in warm.items() if name.endswith((".a", ".b", ".shift"))})
+    with torch.no_grad():
+        for name, p in model.heads.named_parameters():
+            kept = warm.get(f"heads.{name}", p[:0])  # earlier weights may have fewer outputs
+            p[: len(kept)] = kept.float()
+    assert isinstance(model.backbone, MiniLM)  # as it is loaded for training
+    adapt(model.backbone.layers, RANK, seed)
+    for p in model.backbone.layers.parameters():
+        p.requires_grad |= p.ndim == 1  # biases and norms
+    return model.train()
 
-    def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor], task: str) -> None:
-        torch.manual_seed(seed)
-        self._model, self._warm = MultiTask(load_minilm()), warm
-        nn.init.normal_(self._model.heads.outer, std=0.05)
-        merge(self._model, {name: value for name, value in warm.items() if name.endswith((".a", ".b", ".shift"))})
-        with torch.no_grad():
-            for name, p in self._model.heads.named_parameters():
-                kept = warm.get(f"heads.{name}", p[:0])  # earlier weights may have fewer outputs
-                p[: len(kept)] = kept.float()
-        before = {name: value.clone() for name, value in self._model.named_parameters()}
-        adapt(self._model, seed)
-        trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
-        self._start = {name: before[base] for name in trained if (base := name.replace(".base", "")) in before}
-        self.training = AveragedTraining(
-            trained, out.with_suffix(".checkpoint.safetensors"), average=AVERAGE, task=task
-        )
-        self._rate, self._out = rate, out
-        self._model.train()
 
-    def step(self, batch: Sequence[Item], total: int, pool: ThreadPoolExecutor) -> float:
-        """Train on a batch in `THREADS` parts; a thread per part is faster than threads in each torch operation."""
-        parts = [batch[index::THREADS] for index in range(THREADS) if batch[index::THREADS]]
-        values = list(self.training.parameters.values())
+def _set_gradients(model: MultiTask, values: Sequence[nn.Parameter], batch: Sequence[Item], pool: Executor) -> float:
+    """Set the gradients of ``values`` and return the loss of a batch in `THREADS` parts.
 
-        def gradients(part: Sequence[Item]) -> tuple[float, tuple[Tensor, ...]]:
-            loss = loss_of(self._model, part) * (len(part) / len(batch))
-            return loss.item(), torch.autograd.grad(loss, values)
+    A thread per part is faster than threads in each torch operation.
+    """
+    parts = [batch[index::THREADS] for index in range(THREADS) if batch[index::THREADS]]
 
-        found = list(pool.map(gradients, parts))
-        for index, value in enumerate(values):
-            value.grad = sum((grads[index] for _, grads in found[1:]), found[0][1][index])
-        self.training.step(self._rate * pace(self.training.done, total))
-        return sum(loss for loss, _ in found)
+    def gradients(part: Sequence[Item]) -> tuple[float, tuple[Tensor, ...]]:
+        loss = loss_of(model, part) * (len(part) / len(batch))
+        return loss.item(), torch.autograd.grad(loss, values)
 
-    def save(self) -> None:
-        """Write the current averaged weights."""
-        save_file(delta(self.training.averaged, self._start, self._warm), self._out)
+    found = list(pool.map(gradients, parts))
+    for index, value in enumerate(values):
+        value.grad = sum((grads[index] for _, grads in found[1:]), found[0][1][index])
+    return sum(loss for loss, _ in found)
 
 
 def train(  # noqa: PLR0913 - the options of the recipe
@@ -188,7 +184,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
 
     The texts and their splits are those of `SHIPPED_SEED`, because the shipped linear model, which scores each text first, learned this train
     split. ``seed`` selects the order, the mixture and the initial weights.
-    A step is one batch of at most 1,280 tokens; about 5,000 steps read the texts of `detectors.train.mixes.MIXTURE` once. ``warm`` is a file with weights
+    A step is one batch of at most 1,280 tokens; about 5,000 steps read the texts of `MIXTURE` once. ``warm`` is a file with weights
     of an earlier run to start from. The run reads no text of the sources ``without``, to measure how well the others replace them.
     Raises ValueError if a source of ``without`` has no training texts.
     """
@@ -198,18 +194,25 @@ def train(  # noqa: PLR0913 - the options of the recipe
         raise ValueError(
             f"no training text of the sources {sorted(unknown)}; known: {sorted({e.source for e in examples})}"
         )
-    examples = sample_mixture([e for e in examples if e.source not in without], seed)
+    examples = sample_mixture([e for e in examples if e.source not in without], seed, MIXTURE, 1.0)
     rng = random.Random(seed)
     rng.shuffle(examples)
     plan = _plan(examples, steps, rng, log)
     before = hashlib.sha256(warm.read_bytes()).hexdigest() if warm else ""
     task = hashlib.sha256(repr((plan[:steps], seed, rate, before)).encode()).hexdigest()
-    run = EncoderRun(out, seed, rate, load_file(warm) if warm else {}, task)
-    run.training.resume(log)
+    earlier = load_file(warm) if warm else {}
+    model = _prepared(earlier, seed)
+    training = AveragedTraining(model, out, average=AVERAGE, task=task)
+
+    def step(batch: Sequence[Item]) -> float:
+        loss = _set_gradients(model, list(training.parameters.values()), batch, pool)
+        training.step(rate * pace(training.done, steps))
+        return loss
+
     with ThreadPoolExecutor(THREADS) as pool:
-        run.training.run(plan[:steps], lambda batch: run.step(batch, steps, pool), log, every=EVERY)
-    run.save()
-    run.training.finish()
+        training.run(plan[:steps], step, log, every=EVERY)
+    save_file(delta(training, earlier, KEPT), out)
+    training.finish()
 
 
 def _plan(examples: Sequence[Example], steps: int, rng: random.Random, log: Log) -> list[list[Item]]:

@@ -1,23 +1,23 @@
-"""Low-rank adapters of the encoder (LoRA, arXiv 2106.09685): insertion before training and extraction after it.
+"""Low-rank adapters of the encoder and of the second stage (LoRA, arXiv 2106.09685): insertion before training and extraction after it.
 
-Successive runs add their changes to one adapter. It keeps the `KEPT` largest singular values of each matrix.
+Successive runs add their changes to one adapter, which keeps the largest singular values of each matrix.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from detectors.models.multitask import MultiTask
+from detectors.train.averaged_training import AveragedTraining
 
-RANK, SCALE = 32, 2.0
-KEPT = 96
+SCALE = 2.0
 
 
 class LowRank(nn.Module):
     """A frozen linear map plus a trained low-rank map; the bias of the frozen map is trained too."""
 
-    def __init__(self, base: nn.Linear, generator: torch.Generator, rank: int = RANK) -> None:
+    def __init__(self, base: nn.Linear, generator: torch.Generator, rank: int) -> None:
         super().__init__()
         self.base = base
         self.a = nn.Parameter(torch.randn(rank, base.in_features, generator=generator) / math.sqrt(base.in_features))
@@ -29,40 +29,37 @@ class LowRank(nn.Module):
         return mapped
 
 
-def adapt(model: MultiTask, seed: int) -> None:
-    """Replace every linear map of the layers by a `LowRank`; mark the norms and biases of the layers for training."""
+def adapt(layers: nn.ModuleList, rank: int, seed: int) -> None:
+    """Replace every linear map of the layers by a `LowRank`."""
     generator = torch.Generator().manual_seed(seed)
-    layers = model.backbone.layers
-    assert isinstance(layers, nn.ModuleList)  # MiniLM, as it is loaded for training
     for layer in layers:
         for name in ("qkv", "out", "inner", "outer"):
-            linear = getattr(layer, name)
-            linear.bias.requires_grad = True
-            setattr(layer, name, LowRank(linear, generator))
-        for norm in (layer.norm_attention, layer.norm_output):
-            norm.requires_grad_()
+            setattr(layer, name, LowRank(getattr(layer, name), generator, rank))
 
 
-def factors(change: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a, (`KEPT`, inputs), and b, (outputs, `KEPT`), whose product b @ a is nearest to ``change``."""
-    left, values, right = torch.linalg.svd(change, full_matrices=False)
-    root = values[:KEPT].sqrt()
-    return root[:, None] * right[:KEPT], left[:, :KEPT] * root
+def joined(pairs: Sequence[tuple[Tensor, Tensor]], kept: int) -> tuple[Tensor, Tensor]:
+    """Return a, (rank, inputs), and b, (outputs, rank), whose product b @ a is nearest to the sum of those of ``pairs``; rank is at most ``kept``."""
+    right, below = torch.linalg.qr(torch.cat([a for a, _ in pairs]).T)
+    left, above = torch.linalg.qr(torch.cat([b for _, b in pairs], dim=1))
+    first, values, second = torch.linalg.svd(above @ below.T)
+    root = values[:kept].sqrt()
+    return root[:, None] * (second[:kept] @ right.T), left @ first[:, :kept] * root
 
 
-def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the trained adapter plus the earlier adapter ``warm``, in float16, for `multitask.merge`."""
+def delta(training: AveragedTraining, warm: Mapping[str, Tensor], kept: int) -> dict[str, Tensor]:
+    """Return the averaged weights and the earlier adapter ``warm`` together, in float16, for `multitask.merge`."""
+    averaged = training.averaged
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
         short = name.removeprefix("backbone.").replace(".base", "")
         stem, _, kind = short.rpartition(".")
-        if name.startswith("heads."):
+        if not name.startswith("backbone."):
             result[name] = value
         elif kind == "a":
-            change = averaged[name[:-1] + "b"] @ value * SCALE
+            pairs = [(value, averaged[f"{name[:-1]}b"] * SCALE)]
             if short in warm:
-                change = change + warm[f"{stem}.b"].float() @ warm[short].float()
-            result[short], result[f"{stem}.b"] = factors(change)
+                pairs.append((warm[short].float(), warm[f"{stem}.b"].float()))
+            result[short], result[f"{stem}.b"] = joined(pairs, kept)
         elif kind != "b":
-            result[f"{short}.shift"] = value - start[name] + warm.get(f"{short}.shift", torch.zeros(1)).float()
+            result[f"{short}.shift"] = value - training.start[name] + warm.get(f"{short}.shift", torch.zeros(1)).float()
     return {name: value.half().contiguous() for name, value in result.items()}

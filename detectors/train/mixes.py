@@ -6,14 +6,10 @@ from pathlib import Path
 
 from detectors.evaluate.examples import Example
 from detectors.evaluate.public_sets import public_examples
-from detectors.toml_files import read_toml
 from detectors.train.real_texts import planted_examples, real_examples
 from detectors.train.synthetic_examples import synthetic_examples
 from detectors.train.system_texts import system_examples
 from detectors.train.written_texts import written_examples
-
-#: Source → mean copies of each of its texts in a run.
-MIXTURE = read_toml("detectors.train", "mixture.toml", dict[str, float])
 
 
 def load_examples(root: Path, seed: int = 0) -> list[Example]:
@@ -29,14 +25,10 @@ def load_examples(root: Path, seed: int = 0) -> list[Example]:
 
 
 def sample_mixture(
-    examples: Sequence[Example], seed: int, mixture: Mapping[str, float] | None = None, default: float = 1.0
+    examples: Sequence[Example], seed: int, mixture: Mapping[str, float], default: float
 ) -> list[Example]:
-    """Return a random sample with a mean number of copies of each example: that of its source in `mixture`, else `default`.
-
-    None selects `MIXTURE`.
-    """
+    """Return a random sample with a mean number of copies of each example: that of its source in `mixture`, else `default`."""
     rng = random.Random(seed)
-    mixture = MIXTURE if mixture is None else mixture
     found: list[Example] = []
     for example in examples:
         whole, rest = divmod(mixture.get(example.source, default), 1.0)

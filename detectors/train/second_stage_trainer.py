@@ -18,11 +18,11 @@ from detectors.evaluate.examples import Example
 from detectors.models.multitask import OUTPUTS as ENCODER_OUTPUTS
 from detectors.models.multitask import merge
 from detectors.models.second_stage import OUTPUTS, WINDOW, Rows, SecondStage, pad_rows
-from detectors.models.smollm import SmolLM, load_smollm
+from detectors.models.smollm import load_smollm
 from detectors.toml_files import read_toml
 from detectors.train.averaged_training import AveragedTraining, Log
 from detectors.train.encoder_trainer import pace
-from detectors.train.lowrank import SCALE, LowRank
+from detectors.train.lowrank import adapt, delta
 from detectors.train.mixes import load_examples, sample_mixture
 from detectors.train.written_texts import guarded_scenarios
 
@@ -109,39 +109,6 @@ def loss_of(model: SecondStage, rows: Rows, batch: Sequence[Sample], rng: random
     return loss
 
 
-def _adapt(model: SecondStage, seed: int) -> None:
-    """Replace every matrix of the layers by a `LowRank`; mark the head for training."""
-    generator = torch.Generator().manual_seed(seed)
-    assert isinstance(model.backbone, SmolLM)  # as it is loaded for training
-    for layer in model.backbone.layers:
-        for name in ("qkv", "out", "inner", "outer"):
-            setattr(layer, name, LowRank(getattr(layer, name), generator, RANK))
-    model.norm.requires_grad_()
-    model.head.requires_grad_()
-
-
-def _delta(averaged: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the trained adapter plus the earlier adapter ``warm``, in float16, for `multitask.merge`."""
-    result = {name: value for name, value in averaged.items() if not name.startswith("backbone.")}
-    for name, value in averaged.items():
-        if name.endswith(".a"):
-            stem = name.removeprefix("backbone.")[:-2]
-            pairs = [(value, averaged[name[:-1] + "b"] * SCALE)]
-            if f"{stem}.a" in warm:
-                pairs.append((warm[f"{stem}.a"].float(), warm[f"{stem}.b"].float()))
-            result[f"{stem}.a"], result[f"{stem}.b"] = _joined(pairs)
-    return {name: value.half().contiguous() for name, value in result.items()}
-
-
-def _joined(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Return a, (rank, inputs), and b, (outputs, rank), whose product b @ a is nearest to the sum of those of ``pairs``; rank is at most `KEPT`."""
-    right, below = torch.linalg.qr(torch.cat([a for a, _ in pairs]).T)
-    left, above = torch.linalg.qr(torch.cat([b for _, b in pairs], dim=1))
-    first, values, second = torch.linalg.svd(above @ below.T)
-    root = values[:KEPT].sqrt()
-    return root[:, None] * (second[:KEPT] @ right.T), left @ first[:, :KEPT] * root
-
-
 def train(  # noqa: PLR0913 - the options of the recipe
     data: Path,
     out: Path,
@@ -165,7 +132,9 @@ def train(  # noqa: PLR0913 - the options of the recipe
     nn.init.zeros_(model.head.bias)
     earlier = load_file(warm) if warm else {}
     merge(model, earlier)
-    _adapt(model, seed)
+    adapt(backbone.layers, RANK, seed)
+    for part in (model.norm, model.head):
+        part.requires_grad_()
     known = [e for e in load_examples(data, seed) if e.split == "train" and e.labels[1] in (0.0, 1.0)]
     rows = Rows(tokenizer)
     chosen = sample_mixture(known, seed, MIXTURE, 0.0)
@@ -178,12 +147,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
         f"{len(samples)} windows, {sum(sample.tokens for sample in samples)} tokens: {len(plan)} batches planned, {steps} run"
     )
     task = hashlib.sha256(repr((plan[:steps], rate, warm and hashlib.sha256(warm.read_bytes()).hexdigest())).encode())
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    training = AveragedTraining(
-        parameters, out.with_suffix(".checkpoint.safetensors"), average=AVERAGE, task=task.hexdigest()
-    )
-    training.resume(log)
-    model.train()
+    training = AveragedTraining(model.train(), out, average=AVERAGE, task=task.hexdigest())
 
     def step(batch: Sequence[Sample]) -> float:
         loss = loss_of(model, rows, batch, random.Random(f"{seed} {training.done}"))
@@ -192,5 +156,5 @@ def train(  # noqa: PLR0913 - the options of the recipe
         return loss.item()
 
     training.run(plan[:steps], step, log, every=EVERY)
-    save_file(_delta(training.averaged, earlier) | dict(model.named_buffers()), out)
+    save_file(delta(training, earlier, KEPT) | dict(model.named_buffers()), out)
     training.finish()

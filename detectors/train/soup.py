@@ -7,31 +7,25 @@ and the new weights are good on both, and the average of runs with several seeds
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from detectors.train.lowrank import factors
+from detectors.train.encoder_trainer import KEPT
+from detectors.train.lowrank import joined
 
 
 def interpolate(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None:
     """Write the first run's weights plus a share in [0, 1] of the change of each other run, which started from these weights."""
-    states = [load_file(run) for run in runs]
+    states = list(zip((load_file(run) for run in runs), (1.0 - sum(shares), *shares), strict=True))
     result: dict[str, Tensor] = {}
-    for name in states[-1]:
+    for name in states[-1][0]:
         if name.startswith("exit."):
             continue  # an exit belongs to one encoder
         stem, _, kind = name.rpartition(".")
         if kind == "a":
-            changes = [state[f"{stem}.b"].float() @ state[name].float() for state in states]
-            result[name], result[f"{stem}.b"] = factors(_interpolated(changes, shares))
+            pairs = [(state[name].float(), state[f"{stem}.b"].float() * share) for state, share in states]
+            result[name], result[f"{stem}.b"] = joined(pairs, KEPT)
         elif kind != "b":
-            result[name] = _interpolated([state[name].float() for state in states], shares)
+            result[name] = sum((state[name].float() * share for state, share in states), torch.zeros(1))
     save_file({name: value.half().contiguous() for name, value in result.items()}, out)
-
-
-def _interpolated(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    first, *others = values
-    result = first
-    for other, share in zip(others, shares, strict=True):
-        result = result + share * (other - first)
-    return result

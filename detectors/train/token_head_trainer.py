@@ -17,7 +17,7 @@ from detectors.evaluate.readers import CLINC, HALUEVAL
 from detectors.models.minilm import load_minilm, load_tokenizer
 from detectors.models.weight_files import MINILM_DIGEST
 from detectors.pii.gazetteer import Gazetteer
-from detectors.pii.token_head import CLASSES, KINDS, TokenHead, row
+from detectors.pii.token_head import CLASSES, KINDS, UNKNOWN, TokenHead, row
 from detectors.pii.tokens import FORMS, Tokens, encode
 from detectors.train.averaged_training import AveragedTraining, Log
 from detectors.train.entity_texts import ATTRIBUTION, SOURCES, entity_texts
@@ -33,7 +33,6 @@ RATE, AVERAGE = 3e-3, 0.99
 HIDDEN_WORDS, DROPPED = 0.06, 0.1
 #: Share of tokens without the code of the gazetteer, so that the head also finds names that are in no list.
 UNLISTED = 0.4
-UNKNOWN = 100
 CHECKPOINT_EVERY = 50
 Item = tuple[list[int], list[int], NDArray[np.bool_]]
 
@@ -132,10 +131,8 @@ def train(data: Path, out: Path, seed: int, *, log: Log, share: float = 1.0) -> 
     words, head = load_minilm().words.weight, TokenHead()
     nn.init.normal_(head.shapes.weight, std=0.02)
     task = hashlib.sha256(json.dumps(record | {"checkpoint": 3, "share": share}, sort_keys=True).encode()).hexdigest()
-    parameters = dict(head.named_parameters())
-    training = AveragedTraining(parameters, out.with_suffix(".checkpoint"), average=AVERAGE, task=task)
+    training = AveragedTraining(head, out, average=AVERAGE, task=task)
     log(f"{sum(map(len, plan))} texts in {EPOCHS} epochs, {len(plan)} steps")
-    training.resume(log)
 
     def take(batch: Sequence[Item]) -> float:
         number = training.done + 1

@@ -17,7 +17,7 @@ from detectors.evaluate.readers import CLINC, HALUEVAL
 from detectors.models.multitask import TASKS
 from detectors.toml_files import read_toml
 from detectors.train import calibration, encoder_trainer
-from detectors.train.averaged_training import Log
+from detectors.train.averaged_training import Log, checkpoint_of
 from detectors.train.entity_texts import SOURCES
 from detectors.train.real_texts import REAL_FILES
 
@@ -56,7 +56,7 @@ class Trainer(msgspec.Struct, frozen=True, kw_only=True):
 
 def _encoder(data: Path, out: Path, seed: int, share: float, log: Log) -> None:
     # A run that was interrupted during the calibration has complete weights and no checkpoint.
-    if not out.exists() or out.with_suffix(".checkpoint.safetensors").exists():
+    if not out.exists() or checkpoint_of(out).exists():
         encoder_trainer.train(data, out, seed, steps=max(1, round(encoder_trainer.STEPS * share)), log=log)
     log("calibrating the scores")
     calibration.calibrate(data, out, seed, log=log)

@@ -9,10 +9,10 @@ from detectors.train import averaged_training
 from detectors.train.averaged_training import AveragedTraining
 
 
-def trained(checkpoint):
-    weights = torch.nn.Parameter(torch.ones(3))
-    training = AveragedTraining({"weights": weights}, checkpoint, average=0.9, task="a run")
-    weights.grad = torch.ones(3)
+def trained(out):
+    model = torch.nn.Linear(3, 1)
+    training = AveragedTraining(model, out, average=0.9, task="a run")
+    model(torch.ones(3)).backward()
     training.step(0.1)
     return training
 
@@ -20,7 +20,7 @@ def trained(checkpoint):
 @pytest.mark.parametrize("kept", [0, 40, 100])
 def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path, kept):
     checkpoint = tmp_path / "encoder.checkpoint.safetensors"
-    training = trained(checkpoint)
+    training = trained(tmp_path / "encoder.safetensors")
     training.save()
     checkpoint.write_bytes(checkpoint.read_bytes()[:kept])
     with pytest.raises(DataError, match=r"encoder.checkpoint.safetensors is damaged .*delete it"):
@@ -29,7 +29,7 @@ def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path, kept):
 
 def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     checkpoint = tmp_path / "encoder.checkpoint.safetensors"
-    training = trained(checkpoint)
+    training = trained(tmp_path / "encoder.safetensors")
     training.save()
     before = checkpoint.read_bytes()
 

@@ -18,7 +18,7 @@ from detectors.models.weight_files import ENCODER, WeightFile
 from detectors.train import calibration, exit_trainer, linear_trainer, teacher
 from detectors.train import encoder_trainer as encoder
 from detectors.train.__main__ import main
-from detectors.train.lowrank import KEPT, factors
+from detectors.train.lowrank import joined
 from detectors.train.soup import interpolate
 
 TEXTS = [
@@ -33,7 +33,7 @@ def small(monkeypatch):
     monkeypatch.setattr(encoder, "load_examples", lambda *_: TEXTS)
     monkeypatch.setattr(encoder, "TOKENS_A_BATCH", 64)
     monkeypatch.setattr(encoder, "EVERY", 1)
-    monkeypatch.setattr("detectors.train.mixes.MIXTURE", {})  # every text once
+    monkeypatch.setattr(encoder, "MIXTURE", {})  # every text once
 
 
 @pytest.fixture
@@ -127,13 +127,13 @@ def test_some_tokens_of_a_row_are_dropped_in_the_same_way_with_the_same_seed():
 
 def test_an_adapter_keeps_the_largest_singular_values():
     torch.manual_seed(0)
-    exact = torch.randn(60, KEPT) @ torch.randn(KEPT, 50)
-    a, b = factors(exact)
-    assert torch.allclose(b @ a, exact, atol=1e-3)
-    wide = torch.randn(300, 200)
-    a, b = factors(wide)
-    assert (a.shape, b.shape) == ((KEPT, 200), (300, KEPT))
-    lost = torch.linalg.svdvals(wide)[KEPT:].norm()
+    first, second = ((torch.randn(20, 200), torch.randn(300, 20)) for _ in range(2))
+    wide = first[1] @ first[0] + second[1] @ second[0]
+    a, b = joined([first, second], 96)
+    assert torch.allclose(b @ a, wide, atol=1e-3)
+    a, b = joined([first, second], 30)
+    assert (a.shape, b.shape) == ((30, 200), (300, 30))
+    lost = torch.linalg.svdvals(wide)[30:].norm()
     assert float((b @ a - wide).norm()) == pytest.approx(float(lost), rel=1e-3)
 
 

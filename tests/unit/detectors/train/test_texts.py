@@ -174,15 +174,15 @@ def test_a_group_is_swapped_for_another_of_the_same_form():
     assert toxicity_texts.swap_group("The kettle sang.", rng) is None
 
 
-def test_a_run_from_earlier_weights_draws_each_source_by_its_share(monkeypatch):
-    monkeypatch.setattr("detectors.train.mixes.MIXTURE", {"clinc": 0.4, "hatemojibuild": 2.0})
+def test_a_run_from_earlier_weights_draws_each_source_by_its_share():
+    mixture = {"clinc": 0.4, "hatemojibuild": 2.0}
     texts = [
         Example(f"{source} {n}", labels(0.0), 1.0, source)
         for source in ("clinc", "hatemojibuild", "own_retort")
         for n in range(500)
     ]
-    drawn = sample_mixture(texts, seed=1)
-    assert drawn == sample_mixture(texts, seed=1) != sample_mixture(texts, seed=2)
+    drawn = sample_mixture(texts, 1, mixture, 1.0)
+    assert drawn == sample_mixture(texts, 1, mixture, 1.0) != sample_mixture(texts, 2, mixture, 1.0)
     counts = {source: sum(e.source == source for e in drawn) for source in ("clinc", "hatemojibuild", "own_retort")}
     assert counts["hatemojibuild"] == 1000
     assert counts["own_retort"] == 500
