@@ -2,7 +2,7 @@
 
 Two readings of the request count: its log-odds as an attack, and the log-odds that it asks for a secret (an output of the
 encoder). The second stage adds a third: the log-odds that the request asks for a secret, read beside its system prompt. The weights of the
-readings come from a logistic regression on texts of separate authors (`detectors.train.conflict`), and are stored with the weights of the
+readings come from a logistic regression on texts of separate authors (`detectors.train.calibration`), and are stored with the weights of the
 encoder and of the second stage. What else the system prompt forbids does not count. A small model decides whether a system prompt keeps a
 secret; its recent results are kept by digest of the prompt.
 """

@@ -15,16 +15,15 @@ from detectors.models.second_stage import load_text_reader
 from detectors.models.weight_files import WeightFile
 from detectors.text.injection import DOUBTFUL, InjectionConfig, InjectionDetector
 from detectors.train.averaged_training import Log
-from detectors.train.calibration import balanced, few_of_each_source, held_out, logistic
-from detectors.train.conflict import fit_conflict
+from detectors.train.calibration import balanced, few_of_each_source, fit_conflict, held_out, logistic
 
 #: Maximum number of texts of a source, drawn at random.
 TEXTS = 150
 #: Added to the log-odds of a text that both stages have read. At the threshold, the cascade then flags fewer harmless texts of most kinds than the
 #: encoder alone, and finds more attacks.
 MARGIN = 0.2
-#: Least and greatest value of each slope and of the shift.
-BOUNDS = [(0.0, 20.0), (0.0, 20.0), (-30.0, 30.0)]
+#: Least, first and greatest value of each slope and of the shift.
+RANGES = [(0.0, 0.5, 20.0), (0.0, 0.5, 20.0), (-30.0, -1.0, 30.0)]
 
 
 def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
@@ -43,7 +42,7 @@ def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
     read = np.flatnonzero(~np.isnan(second))
     inputs = np.stack([odds[read], second[read]], axis=1)
     slope, shift = detector.engine.calibration[task]
-    first, own, constant = logistic(inputs, labels[read], weights[read], [0.5, 0.5, -1.0], BOUNDS)
+    first, own, constant = logistic(inputs, labels[read], weights[read], RANGES)
     combination = np.array([first / slope, own / slope, (constant + MARGIN - shift) / slope], np.float32)
     log(f"{len(read)} of {len(examples)} texts are read again: combination {combination.round(3).tolist()}")
     save_file({**load_file(out), "combination": combination}, out)

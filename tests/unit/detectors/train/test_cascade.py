@@ -5,7 +5,7 @@ import pytest
 
 from detectors.evaluate.examples import Example, labels
 from detectors.text.system_rules import conflict_log_odds
-from detectors.train.conflict import fit_conflict
+from detectors.train.calibration import fit_conflict
 from detectors.train.written_texts import guarded_pairs
 
 ASKS = {text for _, text, label in guarded_pairs() if label == 1}
