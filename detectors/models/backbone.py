@@ -17,7 +17,7 @@ from openvino import opset15 as ops
 from torch import Tensor, nn
 
 from detectors.errors import UnsupportedError
-from detectors.models.compute import Compute
+from detectors.models.compute import Compute, Precision
 from detectors.models.minilm import EPSILON, HEADS, HIDDEN, LAYERS, MiniLM
 
 #: Added to the attention logits of padding.
@@ -36,16 +36,8 @@ class _Openvino(nn.Module):
         super().__init__()
         self._inputs: torch.dtype = torch.float32 if first else torch.int32
         weights = {name: value.float().numpy() for name, value in model.state_dict().items()}
-        quantised = compute.precision == "int8"
-        options: dict[str, object] = {
-            "INFERENCE_PRECISION_HINT": "bf16" if compute.precision == "bfloat16" else "f32",
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP if quantised else 0,
-            "INFERENCE_NUM_THREADS": compute.threads or torch.get_num_threads(),
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,
-        }
-        graph = _graph(weights, first, last, quantised=quantised)
-        self._request = _core().compile_model(graph, "CPU", options).create_infer_request()
+        graph = _graph(weights, first, last, quantised=compute.precision == "int8")
+        self._request = compile_graph(graph, compute.precision, compute.threads)
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """Return the token vectors, (n, length, 384), of ``inputs``; ``mask``, (n, length), is true at tokens."""
@@ -85,6 +77,18 @@ def compiled(model: MiniLM, compute: Compute, first: int = 0, last: int = LAYERS
             "score.device is cuda, and torch finds no GPU: install a GPU driver, or set score.device to cpu"
         )
     return _OnDevice(model, compute, first, last)
+
+
+def compile_graph(graph: openvino.Model, precision: Precision, threads: int) -> openvino.InferRequest:
+    """Compile a graph for the CPU; with 0 threads, it uses as many as torch uses in this process."""
+    options: dict[str, object] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP if precision == "int8" else 0,
+        "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
+    }
+    return _core().compile_model(graph, "CPU", options).create_infer_request()
 
 
 @cache

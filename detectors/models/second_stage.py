@@ -17,12 +17,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from detectors.errors import WeightsError
+from detectors.models.minilm import pad
 from detectors.models.multitask import merge
 from detectors.models.recent import Recent
 from detectors.models.smollm import END, HIDDEN, START, read_smollm
 from detectors.models.smollm_graph import CompiledSmolLM
 from detectors.models.term_model import load_secrets
-from detectors.models.token_windows import buckets, padded
+from detectors.models.token_windows import buckets
 from detectors.models.weight_files import SECOND_STAGE, WeightFile
 from detectors.normalise.unicode import without_surrogates
 
@@ -125,11 +126,8 @@ class SecondStage(nn.Module):
 
 def pad_rows(rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
     """Return the token ids of ``rows``, (n, length), and the start of the text and the length of each row, (n)."""
-    lengths = torch.tensor([len(row.ids) for row in rows])
-    ids = torch.zeros(len(rows), padded(int(lengths.max())), dtype=torch.long)
-    for index, row in enumerate(rows):
-        ids[index, : len(row.ids)] = torch.tensor(row.ids)
-    return ids, torch.tensor([row.start for row in rows]), lengths
+    ids, mask = pad([row.ids for row in rows])
+    return ids, torch.tensor([row.start for row in rows]), mask.sum(1)
 
 
 class TextReader:

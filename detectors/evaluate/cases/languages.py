@@ -4,14 +4,13 @@ Each language has 1 to 29 sentences of everyday and news text, written by speake
 """
 
 import ast
-import importlib.util
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 from detectors.evaluate.cases import with_question
 from detectors.evaluate.labelled import Case
 from detectors.models.language_model import group_of
+from detectors.models.weight_files import package_folder
 
 #: Languages that the model does not support (Ancient Greek, Luganda, Ligurian, Tigrinya, Tswana), and ``xx``, whose
 #: sentences are copies.
@@ -21,11 +20,9 @@ _CODES = {"kmr": "ku"}
 
 def sentences() -> dict[str, list[str]]:
     """Return the sentences of each language; spaCy's modules are parsed, because importing takes a minute."""
-    spec = importlib.util.find_spec("spacy")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
+    spacy = package_folder("spacy", "spaCy is not installed: pip install presidio-analyzer")
     found: dict[str, list[str]] = {}
-    for path in sorted((Path(spec.submodule_search_locations[0]) / "lang").glob("*/examples.py")):
+    for path in sorted(spacy.glob("lang/*/examples.py")):
         code = path.parent.name
         if code not in _LEFT_OUT:
             listed = _listed(ast.parse(path.read_text(encoding="utf-8")))
