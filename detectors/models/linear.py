@@ -94,7 +94,11 @@ class Linear:
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the log-odds, (texts, tasks); for a long text, the highest log-odds of its chunks."""
-        parts = [chunks(text) for text in texts]
+        return self.highest_logits([[text] for text in texts])
+
+    def highest_logits(self, copies: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+        """Return the highest log-odds of the copies of each text, (texts, tasks); of a long copy, those of its chunks."""
+        parts = [[chunk for copy in found for chunk in chunks(copy)] for found in copies]
         features = hashed([chunk for cut in parts for chunk in cut])
         norms = features.norms()
         result = np.empty((features.count, len(self._bias)))

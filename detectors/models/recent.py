@@ -29,7 +29,3 @@ class Recent(Generic[InputT, ResultT]):
         while len(self._results) > RESULTS:
             self._results.popitem(last=False)
         return [found[key] for key in keys]
-
-    def clear(self) -> None:
-        """Forget all results."""
-        self._results.clear()

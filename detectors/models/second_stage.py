@@ -169,10 +169,6 @@ class TextReader:
                 odds[batch] = self._model(*pad_rows([rows[index] for index in batch])).double().numpy()
         return [tuple(row) for row in odds.tolist()]
 
-    def forget(self) -> None:
-        """Empty the cache; results do not change."""
-        self._recent.clear()
-
     def combine(self, encoder: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the log-odds of texts, (n), from those of the encoder and of this model, (n) each."""
         first, second, shift = self._model.combination.double().tolist()

@@ -102,16 +102,8 @@ class Engine:
         """Return the certain language of each text, or ""; see `detectors.models.language_model.LanguageModel.certain`."""
         return self._languages.of(texts, lambda new: [self._language_model.certain(text) for text in new])
 
-    def forget(self) -> None:
-        """Empty the caches; results do not change."""
-        for results in (self._linear_odds, self._outputs, self._languages):
-            results.clear()
-
     def _screen(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
-        copies = [views(text) for text in texts]
-        odds = self._linear.logits([copy for found in copies for copy in found])
-        starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
-        return list(np.maximum.reduceat(odds, starts, axis=0))
+        return list(self._linear.highest_logits([views(text) for text in texts]))
 
     @property
     def calibration(self) -> NDArray[np.float64]:
@@ -133,7 +125,7 @@ class Engine:
         from detectors.models.multitask import log_odds  # noqa: PLC0415 - torch takes seconds to import
         from detectors.models.token_windows import tokenize, windows  # noqa: PLC0415 - tokenizers is loaded with torch
 
-        copies = [distinct_views(text) for text in texts]
+        copies = [_different(views(text)) for text in texts]
         tokens = iter(tokenize(self._tokenizer, [copy for found in copies for copy in found]))
         linear = [tuple(map(float, odds)) for odds in self.linear_log_odds(texts)]
         rows: dict[tuple[tuple[int, ...], tuple[float, ...]], int] = {}
@@ -170,11 +162,6 @@ def mean_odds(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     mean = highest + np.log(np.exp(odds - highest).mean(axis=0))
     found: NDArray[np.float64] = np.maximum(mean, highest - math.log(WEAKENED))
     return found
-
-
-def distinct_views(text: str) -> list[str]:
-    """Return the views of a text (`detectors.normalise.disguise.views`) that differ in their words."""
-    return _different(views(text))
 
 
 def _different(copies: Sequence[str]) -> list[str]:

@@ -10,7 +10,6 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -39,9 +38,7 @@ def _rows(model: MultiTask, examples: Sequence[Example], rng: random.Random, log
     """Return the features of the exit, (n, features), the encoder's log-odds of `EXITS`, (n, exits), and weights, (n), of windows of texts."""
     assert isinstance(model.backbone, SplitBackbone)
     copies = [views(example.text) for example in examples]
-    odds_of_copies = load_linear().logits([copy for found in copies for copy in found])
-    starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
-    linear = torch.from_numpy(np.maximum.reduceat(odds_of_copies, starts, axis=0)).float()
+    linear = torch.from_numpy(load_linear().highest_logits(copies)).float()
     owners, rows = [], []
     for owner, tokens in enumerate(tokenize(load_tokenizer(), [found[-1] for found in copies])):
         cut = windows(tokens, len(tokens) + 1).rows

@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from support import score_stack
+from support import model_caches, score_stack
 
 from detectors.models import language_model, linear, minilm, multitask, token_windows
 from detectors.pii import entities, patterns, token_head
 from detectors.text import shared_encoder
-from detectors.text.injection import InjectionDetector
 from stream.content import decode_content
 from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score.machine import item_of, verdicts
@@ -47,7 +46,7 @@ CAUSES: dict[str, tuple[Place, ...]] = {
     "tokenising": ((token_windows, "tokenize"), (entities, "encode")),
     "PII patterns": ((patterns.PatternScanner, "scan"),),
     "PII token head": ((token_head.Loaded, "probabilities"),),
-    "cheap tier": ((linear.Linear, "logits"),),
+    "cheap tier": ((linear.Linear, "highest_logits"),),
     "language identification": ((language_model.LanguageModel, "certain"),),
     "disguise copies (text)": ((shared_encoder, "views"),),
 }
@@ -153,9 +152,7 @@ def forget(process: ModelProcess) -> None:
     """Empty the models' caches, so that a round does not reuse results of the previous round."""
     for detector in process._detectors.values():
         if isinstance(detector, shared_encoder.EncoderDetector):
-            detector.engine.forget()
-        if isinstance(detector, InjectionDetector) and detector.second:
-            detector.second.forget()
+            model_caches.forget(detector)
 
 
 def measure(data: Path, precisions: list[str]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from support.model_caches import forget
 from torch import nn
 
 from detectors.base import Turn
@@ -155,9 +156,6 @@ def test_a_recent_text_is_not_read_again(model, tokenizer):
     assert np.array_equal(reader.log_odds(["word", "the"]), first[1:])
     assert np.array_equal(reader.log_odds(["the"], ["You are a cook."]), beside)
     assert len(model.backbone.read) == 3
-    reader.forget()
-    reader.log_odds(["the"])
-    assert len(model.backbone.read) == 4
     assert reader.log_odds([]).shape == (0, 2)
 
 
@@ -201,8 +199,7 @@ def test_the_second_stage_changes_the_version_and_only_doubtful_scores(detectors
     assert (before != after).tolist() == doubtful.tolist()
     together, alone = staged.score_many(texts), []
     for text in texts:
-        staged.engine.forget()
-        staged.second.forget()
+        forget(staged)
         alone += staged.score_many([text])
     assert [score.score for score in together] == pytest.approx([score.score for score in alone], abs=1e-6)
 
