@@ -6,7 +6,7 @@ A detector reads no clock or settings and calls no service. Time and identity ar
 import abc
 import enum
 from collections.abc import Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
@@ -28,6 +28,12 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     part: str = ""
 
 
+#: Labels of texts without a finding: read to the end, or only in part.
+OK, ERROR = "ok", "error"
+#: Label of a text without a finding, if its language is one that the detector does not support.
+UNSUPPORTED_LANGUAGE = "unsupported_language"
+
+
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """The score of one text by one detector."""
 
@@ -42,6 +48,13 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     covered: float = 1.0
     #: Positions of the findings in the raw text, if the detector returns positions.
     spans: tuple[Span, ...] = ()
+
+    @classmethod
+    def of(cls, score: float, threshold: float, word: str, covered: float = 1.0, spans: Sequence[Span] = ()) -> Self:
+        """Return a score with the label `word` if it reaches the threshold, else ``ok`` if the whole text was read, else ``error``."""
+        flagged = score >= threshold
+        label = word if flagged else OK if covered >= 1.0 else ERROR
+        return cls(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(spans))
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,17 +113,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def too_small(finding: Finding) -> Finding:
     """Return a finding whose change is significant but below the minimum effect: no alarm, and the detail ``too_small``."""
     return msgspec.structs.replace(finding, alarm=False, details=finding.details | {"too_small": 1.0})
-
-
-#: Labels of texts without a finding: read to the end, or only in part.
-OK, ERROR = "ok", "error"
-#: Label of a text without a finding, if its language is one that the detector does not support.
-UNSUPPORTED_LANGUAGE = "unsupported_language"
-
-
-def label_of(word: str, *, flagged: bool, covered: float) -> str:
-    """Return `word` if the text is flagged, else ``ok`` if the whole text was read, else ``error``."""
-    return word if flagged else OK if covered >= 1.0 else ERROR
 
 
 class AlertText(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,16 +220,17 @@ class AnswerDetector(TextDetector[ConfigT]):
         return self.score_answers(texts, [()] * len(texts))
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each answer with its prompt; see `TextDetector.score_answers`."""
+        """Score each answer with its prompt; see `TextDetector.score_answers`. An empty answer scores 0."""
         if self._loaded is None:
             raise NotLoadedError(
                 f"{self.name}.score_answers before load(): call load() once in the process that scores"
             )
-        return [self._score(text, turns) for text, turns in zip(texts, prompts, strict=True)]
+        empty = Score(score=0.0, label=OK, flagged=False)
+        return [self._score(text, turns) if text.strip() else empty for text, turns in zip(texts, prompts, strict=True)]
 
     @abc.abstractmethod
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
-        """Return the score of an answer, given the messages of its prompt; ``load()`` was called."""
+        """Return the score of an answer that is not empty, given the messages of its prompt; ``load()`` was called."""
 
 
 class StreamDetector(Detector[ConfigT]):

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import AlertText, Reads, Score, Span, TextDetector, label_of
+from detectors.base import AlertText, Reads, Score, Span, TextDetector
 from detectors.errors import NotLoadedError
 from detectors.models.weight_files import PII, WeightsConfig
 from detectors.normalise.disguise import Encoded, encoded, unleeted
@@ -145,9 +145,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         score = max([_decide(text, kept), *(inner.score for _, inner in hidden)])
         marks = [mark for mark in marks if all(span.end <= mark.start or span.start >= mark.end for span in kept)]
         kept = sorted([*kept, *marks], key=lambda span: span.start)
-        flagged = score >= self.config.threshold
-        label = label_of("pii", flagged=flagged, covered=covered)
-        return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(kept[:SPANS]))
+        return Score.of(score, self.config.threshold, "pii", covered, kept[:SPANS])
 
 
 def _severity(span: Span) -> tuple[bool, float]:

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import OK, AnswerDetector, Reads, Score, Span, Turn, label_of
+from detectors.base import OK, AnswerDetector, Reads, Score, Span, Turn
 from detectors.text.claims import STOP, WORD, claims, compared
 
 #: Minimum number of further answers for a score.
@@ -56,8 +56,6 @@ class ConsistencyDetector(AnswerDetector[ConsistencyConfig]):
         self._loaded = True
 
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
-        if not text.strip():
-            return Score(score=0.0, label=OK, flagged=False)
         try:
             samples = [set(_words(sample)) for sample in msgspec.json.decode(text, type=list[str])]
         except (msgspec.DecodeError, UnicodeError):
@@ -71,15 +69,15 @@ class ConsistencyDetector(AnswerDetector[ConsistencyConfig]):
         own = [{word: weight for word, weight in of.items() if word not in said} for of in weights]
         shares = [_missing(of, samples) for of in (own if any(own) else weights)]
         known = [share for share in shares if share is not None]
-        score = sum(known) / len(known) if known else 0.0
-        flagged = score >= self.config.threshold
+        if not known:
+            return Score(score=0.0, label=OK, flagged=False, covered=covered)
+        score, threshold = sum(known) / len(known), self.config.threshold
         spans = [
             Span(start=claim.start, end=claim.end, type="INCONSISTENT", score=share, part=answer.pointer)
             for claim, share in zip(sentences, shares, strict=True)
-            if flagged and share is not None and share >= self.config.threshold
+            if score >= threshold and share is not None and share >= threshold
         ]
-        label = label_of("inconsistent", flagged=flagged, covered=covered) if known else OK
-        return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(spans))
+        return Score.of(score, threshold, "inconsistent", covered, spans)
 
 
 def _words(text: str) -> dict[str, float]:

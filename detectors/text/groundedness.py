@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import OK, AnswerDetector, Score, Span, Turn, label_of
+from detectors.base import AnswerDetector, Score, Span, Turn
 from detectors.models.embedding import Embedder
 from detectors.models.weight_files import GROUNDEDNESS
 from detectors.text.claims import Claim, claims
@@ -111,8 +111,6 @@ class GroundednessDetector(AnswerDetector[GroundednessConfig]):
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
         assert self._loaded is not None
         embedder, model = self._loaded
-        if not text.strip():
-            return Score(score=0.0, label=OK, flagged=False)
         compared = compare(text, turns, embedder, self.config)
         if compared is None:
             return Score(score=0.0, label="unknown", flagged=False)
@@ -125,11 +123,4 @@ class GroundednessDetector(AnswerDetector[GroundednessConfig]):
                     Span(start=claim.start, end=claim.end, type="UNSUPPORTED", score=doubt),
                     Span(start=best.start, end=best.end, type="SOURCE", score=cosine, part=part),
                 )
-        flagged = bool(spans)
-        return Score(
-            score=max(doubts, default=0.0),
-            label=label_of("unsupported", flagged=flagged, covered=compared.covered),
-            flagged=flagged,
-            covered=compared.covered,
-            spans=tuple(spans),
-        )
+        return Score.of(max(doubts, default=0.0), self.config.threshold, "unsupported", compared.covered, spans)

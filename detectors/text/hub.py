@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import AlertText, Score, TextDetector, label_of
+from detectors.base import AlertText, Score, TextDetector
 from detectors.errors import ConfigError, NotLoadedError, WeightsError
 from detectors.models.hub_files import check_source, hub_folder, read_weights, safetensors_of, tokenizer_of
 
@@ -115,6 +115,4 @@ class HubDetector(TextDetector[HubConfig]):
     def _score(self, row: Mapping[int, float] | np.ndarray[Any, Any], covered: float) -> Score:
         best = max(self._words, key=lambda index: float(row[index]))
         score = min(1.0, max(0.0, float(row[best])))
-        flagged = score >= self.config.threshold
-        label = label_of(self._words[best], flagged=flagged, covered=covered)
-        return Score(score=score, label=label, flagged=flagged, covered=covered)
+        return Score.of(score, self.config.threshold, self._words[best], covered)

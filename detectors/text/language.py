@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from detectors.base import OK, AnswerDetector, Score, Span, Turn
-from detectors.models.language_model import Guess, LanguageModel, group_of
+from detectors.models.language_model import LID_DIGEST, Guess, LanguageModel, group_of
 from detectors.toml_files import read_toml
 
 PROMPT_CHARACTERS = 2_000
@@ -59,7 +59,7 @@ class LanguageDetector(AnswerDetector[LanguageConfig]):
     """
 
     name: ClassVar[str] = "language"
-    version: ClassVar[str] = "1+8f3472cf"
+    version: ClassVar[str] = f"1+{LID_DIGEST[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = LanguageConfig
     _loaded: LanguageModel | None = None
 
@@ -81,16 +81,12 @@ class LanguageDetector(AnswerDetector[LanguageConfig]):
             wanted, sure = self._expected, 1.0
         else:
             wanted, sure = self._allowed_languages(turns, answer)
-        score = min(sure, answer.probability)
         if not wanted or not self._is_certain(answer):
             return Score(score=0.0, label="unknown", flagged=False)
         if group_of(answer.language) in wanted:
             return Score(score=0.0, label=OK, flagged=False)
-        flagged = score >= self.config.threshold
         span = Span(start=0, end=len(text), type=f"LANGUAGE_{answer.language.upper()}", score=answer.probability)
-        return Score(
-            score=score, label="mismatch" if flagged else OK, flagged=flagged, spans=(span,) if flagged else ()
-        )
+        return Score.of(min(sure, answer.probability), self.config.threshold, "mismatch", spans=(span,))
 
     def _is_certain(self, guess: Guess) -> bool:
         return guess.letters >= self.config.letters and guess.probability >= self.config.threshold

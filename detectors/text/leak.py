@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import OK, OPERATOR_ROLES, AlertText, AnswerDetector, Score, Span, Turn, label_of
+from detectors.base import OK, OPERATOR_ROLES, AlertText, AnswerDetector, Score, Span, Turn
 from detectors.normalise.unicode import normalise
 from detectors.text.leak_evidence import Evidence, Prior, evidence
 from detectors.text.system_prompt import read_system_prompt
@@ -54,8 +54,6 @@ class LeakDetector(AnswerDetector[LeakConfig]):
         self._loaded = True
 
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
-        if not text.strip():
-            return Score(score=0.0, label=OK, flagged=False)
         operator = "\n\n".join(turn.content for turn in turns if turn.role in OPERATOR_ROLES)
         if not operator.strip():
             return Score(score=0.0, label="unknown", flagged=False)
@@ -63,16 +61,12 @@ class LeakDetector(AnswerDetector[LeakConfig]):
         prior = Prior("\n".join(t.content for t in turns if t.role not in OPERATOR_ROLES and t.role != "assistant"))
         copy = normalise(read)
         found = list(evidence(copy.text if copy else read, read_system_prompt(operator), prior))
-        covered = len(read) / len(text)
-        threshold = 2 * self.config.threshold  # the score is half of the strength
+        # A score is half of the strength.
         worst = max(found, key=lambda one: one.strength, default=Evidence(OK, 0.0))
-        score = min(1.0, worst.strength / 2)
-        flagged = worst.strength >= threshold
-        strong = [one for one in found if one.end and one.strength >= threshold]
+        strong = [one for one in found if one.end and one.strength / 2 >= self.config.threshold]
         places = [copy.raw_span(one.start, one.end) if copy else (one.start, one.end) for one in strong]
-        spans = tuple(
-            Span(start=start, end=end, type=one.label.upper(), score=min(1.0, one.strength / 2))
+        spans = [
+            Span(start=start, end=end, type=one.label.upper(), score=one.strength / 2)
             for one, (start, end) in zip(strong, places, strict=True)
-        )
-        label = label_of(worst.label, flagged=flagged, covered=covered)
-        return Score(score=score, label=label, flagged=flagged, covered=covered, spans=spans)
+        ]
+        return Score.of(worst.strength / 2, self.config.threshold, worst.label, len(read) / len(text), spans)

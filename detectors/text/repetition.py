@@ -81,13 +81,7 @@ class RepetitionDetector(TextDetector[RepetitionConfig]):
         tokens = _numbered(text, token_spans)
         looped = _looped(tokens)
         score = max(float(looped.mean()), _repeated_grams(tokens), _compressed(text))
-        flagged = score >= self.config.threshold
-        return Score(
-            score=score,
-            label="repetition" if flagged else OK,
-            flagged=flagged,
-            spans=tuple(_spans(looped, token_spans)),
-        )
+        return Score.of(score, self.config.threshold, "repetition", spans=_spans(looped, token_spans))
 
 
 def _token_spans(text: str) -> list[tuple[int, int]]:

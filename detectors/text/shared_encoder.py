@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import OK, UNSUPPORTED_LANGUAGE, Score, TextDetector, label_of
+from detectors.base import OK, UNSUPPORTED_LANGUAGE, Score, TextDetector
 from detectors.errors import NotLoadedError
 from detectors.models.compute import Compute, Device, Precision
 from detectors.models.language_model import LanguageModel
@@ -283,9 +283,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
 
     def score_of(self, score: float, covered: float) -> Score:
         """Return the result for a score: flagged if the score reaches the threshold."""
-        flagged = score >= (self.config.threshold or self.threshold)
-        label = label_of(self.label, flagged=flagged, covered=covered)
-        return Score(score=score, label=label, flagged=flagged, covered=covered)
+        return Score.of(score, self.config.threshold or self.threshold, self.label, covered)
 
 
 def _probability(odds: NDArray[np.float64]) -> NDArray[np.float64]:
