@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
-from tokenizers import Tokenizer
 
 from detectors.normalise.unicode import without_surrogates
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 CLS, SEP = 101, 102
 WINDOW = 126
 STRIDE = 100
 PADDING = 16
 # Long words are cut: WordPiece maps a word of over 100 characters to [UNK], so a text without spaces would not be read.
-_LONG_WORD = re.compile(r"(\S{90})(?=\S)")
+LONG_WORD = re.compile(r"(\S{90})(?=\S)")
 
 
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +34,10 @@ def split_long_words(text: str) -> str:
 
     A tokenizer maps longer words to ``[UNK]`` and rejects lone surrogates.
     """
-    return _LONG_WORD.sub(r"\1 ", without_surrogates(text))
+    return LONG_WORD.sub(r"\1 ", without_surrogates(text))
 
 
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+def tokenize(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]]:
     """Return the token ids of each text without special tokens; texts may have lone surrogates and long words."""
     cleaned = [split_long_words(text) for text in texts]
     return [encoding.ids for encoding in tokenizer.encode_batch(cleaned, add_special_tokens=False)]

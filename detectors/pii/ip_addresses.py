@@ -3,11 +3,10 @@
 import ipaddress
 import re
 
-from detectors.pii.rules import RULES
+from detectors.pii.rules import AFTER, BEFORE, RULES
 
 #: Scores: a public address flags a text; a private address, or one that may be a version, is only reported.
 PUBLIC, REPORTED = 0.7, 0.45
-BEFORE, AFTER = 60, 20
 #: The only block of public IPv6 addresses (RFC 4291).
 _UNICAST = ipaddress.IPv6Network("2000::/3")
 _LOCAL = re.compile(r"(?i)(?:fe[89ab][0-9a-f]|f[cd][0-9a-f]{2}):")

@@ -22,11 +22,8 @@ from detectors.base import Span
 from detectors.pii.addresses import STREET
 from detectors.pii.ip_addresses import PUBLIC, ip_score
 from detectors.pii.phone_numbers import PHONE, is_other_number, phone_spans
-from detectors.pii.rules import RULES
+from detectors.pii.rules import AFTER, BEFORE, CONTEXT_GAIN, REPORTED_FROM, RULES
 
-CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
-CONTEXT_GAIN = 0.35
-REPORTED_FROM = 0.4
 #: Score of groups of digits that are an official number only if a word near them names it.
 ROW = 0.3
 #: Lowest score of a number of the right form near a word of its context ("my passport number is ...").
@@ -105,12 +102,12 @@ class _Text:
         return int(self._offsets[start]), int(self._offsets[end])
 
     def near(self, start: int, end: int, words: Sequence[str]) -> bool:
-        """Return whether a word or phrase occurs in the `CONTEXT_BEFORE` characters before a range, or just after the range.
+        """Return whether a word or phrase occurs in the `BEFORE` characters before a range, or just after the range.
 
         A phrase, which has a space, is any part of this text. In it, white space is one space, also at its beginning.
         """
-        before = self.lower[max(0, start - CONTEXT_BEFORE) : start]
-        around = _WHITE_SPACE.sub(" ", f" {before} {self.lower[end : end + CONTEXT_AFTER]}")
+        before = self.lower[max(0, start - BEFORE) : start]
+        around = _WHITE_SPACE.sub(" ", f" {before} {self.lower[end : end + AFTER]}")
         alone = set(_WORD.findall(around))
         return any(word in alone or (" " in word and word in around) for word in words)
 

@@ -12,17 +12,13 @@ from itertools import islice
 import msgspec
 
 from detectors.base import Span
-from detectors.pii.rules import RULES
+from detectors.pii.rules import AFTER, BEFORE, CONTEXT_GAIN, REPORTED_FROM, RULES
 
 _RULES = RULES.phone
 
-#: Number of characters before and after a number that are searched for words.
-BEFORE, AFTER = 60, 20
 INTERNATIONAL, NATIONAL = 0.75, 0.65
 #: Scores of an international number that phonenumbers rejects, and of digits without the form of a phone number.
 UNASSIGNED, DIGITS = 0.45, 0.3
-CONTEXT_GAIN = 0.35
-REPORTED_FROM = 0.4
 #: Minimum number of digits of a phone number, the same without separators, and maximum number of digits.
 FEWEST, FEWEST_BARE, MOST = 6, 7, 15
 
@@ -64,12 +60,9 @@ def _any(words: Iterable[str]) -> str:
 _LABEL = rf"(?:{_any(_RULES.labels)}|{'|'.join(_RULES.labels_unspaced)})"
 _LABEL_BEFORE = re.compile(rf"{_LABEL}(?:[^\w$€£<]|_|{_any(_RULES.fillers)}|{'|'.join(_RULES.fillers_unspaced)})*$")
 _LABEL_AFTER = re.compile(rf"[ ,;\-(]{{0,3}}(?:{_LABEL}|office\b)")
-_NOT_LABEL_BEFORE = re.compile(
-    rf"{_any((*RULES.other_labels, *_RULES.not_labels))}(?:[\W_]|{_any(('no', 'nr', 'num', 'number', 'id', 'is'))})*$"
-)
-_OTHER_LABEL_BEFORE = re.compile(
-    rf"{_any(RULES.other_labels)}(?:[\W_]|{_any(('no', 'nr', 'num', 'number', 'id', 'is'))})*$"
-)
+_UP_TO_NUMBER = rf"(?:[\W_]|{_any(('no', 'nr', 'num', 'number', 'id', 'is'))})*$"
+_NOT_LABEL_BEFORE = re.compile(_any((*RULES.other_labels, *_RULES.not_labels)) + _UP_TO_NUMBER)
+_OTHER_LABEL_BEFORE = re.compile(_any(RULES.other_labels) + _UP_TO_NUMBER)
 _NEAR = re.compile(rf"{_LABEL}|{_any(_RULES.words)}")
 
 

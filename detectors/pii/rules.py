@@ -5,6 +5,10 @@ import msgspec
 from detectors.toml_files import read_toml
 
 Words = tuple[str, ...]
+#: Number of characters before and after a number that are searched for words.
+BEFORE, AFTER = 60, 20
+#: Added to the score of a candidate near such a word; lowest score that is reported.
+CONTEXT_GAIN, REPORTED_FROM = 0.35, 0.4
 
 
 class PhoneRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,7 +3,6 @@
 The shape encodes capitals, digits, the space before the token, and the lists of names that contain the token's word.
 """
 
-import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.models.token_windows import LONG_WORD
 from detectors.pii.gazetteer import CODES, Gazetteer
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 FORMS = 18
 #: A shape is a form plus `FORMS` times the code of the gazetteer.
 SHAPES = FORMS * CODES
-# Long words are cut: WordPiece maps a word of over 100 characters to [UNK], so a text without spaces would not be read.
-_LONG_WORD = re.compile(r"(\S{90})(?=\S)")
 _LETTER, _UPPER, _DIGIT, _SPACE, _BREAK = 1, 2, 4, 8, 16
 
 
@@ -102,12 +100,12 @@ def _named(text: str, tokens: Tokens, gazetteer: Gazetteer) -> Tokens:
 
 def encode(tokenizer: "Tokenizer", texts: Sequence[str], gazetteer: Gazetteer | None = None) -> list[Tokens]:
     """Return the tokens of each text, in time linear in its length; texts must not contain lone surrogates."""
-    cut = [_LONG_WORD.sub(r"\1 ", text) if len(text) > 90 else text for text in texts]
+    cut = [LONG_WORD.sub(r"\1 ", text) if len(text) > 90 else text for text in texts]
     found: list[Tokens] = []
     for text, spaced, encoding in zip(texts, cut, tokenizer.encode_batch(cut, add_special_tokens=False), strict=True):
         offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
         if len(spaced) != len(text):
-            inserted = np.array([match.end() for match in _LONG_WORD.finditer(text)], dtype=np.int64)
+            inserted = np.array([match.end() for match in LONG_WORD.finditer(text)], dtype=np.int64)
             # Space number n was put after character inserted[n], so at position inserted[n] + n of the spaced text.
             offsets = offsets - np.searchsorted(inserted + np.arange(len(inserted)), offsets, side="left")
         starts, ends = offsets[:, 0], np.maximum(offsets[:, 1], offsets[:, 0])
