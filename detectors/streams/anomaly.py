@@ -5,15 +5,13 @@ from itertools import pairwise
 from typing import Annotated, ClassVar
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
 from detectors.base import AlertText, Finding, Observation, StreamDetector
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.monitor import Feature, Monitor, MonitorState
-from detectors.streams.numeric_features import Moments, NumericFeatures, scores_of
+from detectors.streams.numeric_features import Moments, NumericFeatures
 from detectors.streams.river_monitor import MonitorConfig, RiverState
-from detectors.streams.sequential_tests import tie_break
 
 _LATENCIES = frozenset({"latency_seconds", "time_to_first_token_seconds"})
 _ERROR = "error"
@@ -100,16 +98,8 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Process one bucket; see `StreamDetector.update_many`."""
         monitor, numbers = self._monitor, self._numbers
-        looked = [monitor.looks_at(observation) for observation in observations]
-        drawn = [
-            tie_break(self.config.seed, observation.id) if mine else (0.0, 0.0)
-            for observation, mine in zip(observations, looked, strict=True)
-        ]
-        values = numbers.read(observations, looked)
-        scores = np.full((len(looked), len(monitor.blank)), np.nan)
-        for name, column in values.items():
-            scores[:, monitor.columns(name).start] = scores_of(column, [tie for tie, _ in drawn])
-        alarms = monitor.update_many(observations, looked, scores, [draw for _, draw in drawn])
+        inputs, values = monitor.read(observations, numbers, self.config.seed)
+        alarms = monitor.update_many(inputs)
         # If the alarm ended in this bucket, the means are those of its start, like the change in the monitor's finding.
         starts = [row for row, (was, on) in enumerate(pairwise([False, *alarms])) if on and not was]
         first = starts[-1] if starts and not monitor.alarm else len(alarms)

@@ -14,13 +14,12 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors.base import AlertText, Finding, Observation, StreamDetector
-from detectors.models.embedding import unpack, unpack_many
+from detectors.models.embedding import unpack_many
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.clusters import Clusters, ClustersState
-from detectors.streams.monitor import Feature, MonitorState
-from detectors.streams.numeric_features import SIZES, Moments, NumericFeatures, scores_of
+from detectors.streams.monitor import Feature, Inputs, MonitorState
+from detectors.streams.numeric_features import SIZES, Moments, NumericFeatures
 from detectors.streams.river_monitor import E_DETECTOR, MonitorConfig, RiverState
-from detectors.streams.sequential_tests import tie_break
 from detectors.streams.witness import Witness
 
 EMBEDDING = "embedding"
@@ -145,8 +144,8 @@ class DriftDetector(StreamDetector[DriftConfig]):
         for name in config.features:
             features[name] = Feature(share=(1 - share) / len(config.features), tails=2, warm_up=config.reference_events)
         self._monitor = config.monitor(features)
-        self._distance = self._monitor.columns(EMBEDDING)
-        self._nearness = self._monitor.columns(CLUSTERS) if self._cluster_count else slice(0, 0)
+        self._distance = self._monitor.columns[EMBEDDING]
+        self._nearness = self._monitor.columns[CLUSTERS] if self._cluster_count else slice(0, 0)
         self._numbers = NumericFeatures(config.features)
         self._begin("")
 
@@ -189,24 +188,13 @@ class DriftDetector(StreamDetector[DriftConfig]):
         )
 
     def _update(self, block: Sequence[Observation]) -> None:
-        monitor, numbers = self._monitor, self._numbers
-        looked = [monitor.looks_at(observation) for observation in block]
-        drawn = [
-            tie_break(self.config.seed, observation.id) if mine else (0.0, 0.0)
-            for observation, mine in zip(block, looked, strict=True)
-        ]
-        ties, draws = [tie for tie, _ in drawn], [draw for _, draw in drawn]
-        scores = np.full((len(block), len(monitor.blank)), np.nan)
-        values = numbers.read(block, looked)
-        for name, column in values.items():
-            scores[:, monitor.columns(name).start] = scores_of(column, ties)
-        self._embedded(block, looked, scores, ties)
-        numbers.update(values, monitor.update_many(block, looked, scores, draws))
+        inputs, values = self._monitor.read(block, self._numbers, self.config.seed)
+        self._embedded(inputs)
+        self._numbers.update(values, self._monitor.update_many(inputs))
 
-    def _embedded(
-        self, block: Sequence[Observation], looked: Sequence[bool], scores: NDArray[np.float64], ties: Sequence[float]
-    ) -> None:
-        """Write the embeddings' scores to ``scores``; while the reference is incomplete, only extend the reference."""
+    def _embedded(self, inputs: Inputs) -> None:
+        """Add the embeddings' scores to the inputs; while the reference is incomplete, only extend the reference."""
+        block, looked, scores, random = inputs
         read = [index for index, observation in enumerate(block) if looked[index] and self._readable(observation)]
         if not read:
             return
@@ -219,7 +207,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         if not whole.all():
             read = [index for index, fine in zip(read, whole, strict=True) if fine]
             vectors = vectors[whole]
-        self._measure(np.array(read, dtype=np.intp), vectors, scores, np.array([ties[index] for index in read]))
+        self._measure(np.array(read, dtype=np.intp), vectors, scores, np.array([random[index][0] for index in read]))
 
     def _readable(self, observation: Observation) -> bool:
         """Whether the event's embedding has the version and length of the reference, or starts a new reference."""
@@ -235,7 +223,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         """Add an embedding to the reference; if this completes the reference, find its clusters."""
         self._reference.append(observation.embedding or b"")
         if len(self._reference) == self._size and self._cluster_count:
-            self._clusters.begin(self._vectors(), self._cluster_count)
+            self._clusters.begin(unpack_many(self._reference), self._cluster_count)
 
     def _measure(
         self, indices: NDArray[np.intp], vectors: Vectors, scores: NDArray[np.float64], ties: NDArray[np.float64]
@@ -276,11 +264,8 @@ class DriftDetector(StreamDetector[DriftConfig]):
         """Return the reference and the cluster centres as rows, unpacked at first use because most streams are idle."""
         if self._matrix is None:
             centres = [] if self._clusters.centres is None else [self._clusters.centres]
-            self._matrix = np.vstack([self._vectors(), *centres])
+            self._matrix = np.vstack([unpack_many(self._reference), *centres])
         return self._matrix
-
-    def _vectors(self) -> Vectors:
-        return np.stack([unpack(data) for data in self._reference])
 
     def reference(self) -> Reference:
         """Return the reference and its clusters."""

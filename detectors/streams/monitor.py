@@ -8,6 +8,7 @@ history. During an alarm, no value is added to the history. An alarm lasts until
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation, too_small
 from detectors.streams.conversations import TURNS, Conversations, ConversationsState
+from detectors.streams.numeric_features import NumericFeatures, scores_of
 from detectors.streams.recent import Change
 from detectors.streams.recovery import Part, Recovery
-from detectors.streams.sequential_tests import BettingStep, ReferenceRegions, RegionsState
+from detectors.streams.sequential_tests import BettingStep, ReferenceRegions, RegionsState, tie_break
 
 #: Cap of each feature's part of the statistic in multiples of the limit; a higher cap makes an alarm outlast its cause.
 HEADROOM = 4.0
@@ -79,25 +81,66 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
     large: list[str]
 
 
-class Monitor:
-    """The regions of several features, and the statistic that combines their sums."""
+class Inputs(NamedTuple):
+    """What a monitor reads of n events, in order."""
+
+    observations: Sequence[Observation]
+    #: Whether each event is used, (n,).
+    looked: Sequence[bool]
+    #: Scores in the order of `FeatureScores.columns`, with ties broken, (n, columns); NaN for a missing score.
+    scores: NDArray[np.float64]
+    #: Two random numbers in (0, 1) of each event, (n, 2), which depend only on the event: to break ties, and for the bets.
+    random: Sequence[tuple[float, float]]
+
+
+class FeatureScores:
+    """The columns of the features' scores, and the events that are used."""
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget) -> None:
         self._features = dict(features)
-        self._budget = budget
-        self._columns: dict[str, slice] = {}
-        layout: list[tuple[str, int, float, float]] = []
-        first = 0
+        #: Columns of each feature in `Inputs.scores`, and an event without scores.
+        self.columns: dict[str, slice] = {}
+        width = 0
         for name, feature in features.items():
-            self._columns[name] = slice(first, first + feature.scores)
-            columns = range(first, first + feature.scores)
+            self.columns[name] = slice(width, width := width + feature.scores)
+        self.blank = np.full(width, np.nan)
+        self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
+        #: Number of processed events; also the number of the next event, because event numbers start at 0.
+        self.events = 0
+
+    def read(
+        self, observations: Sequence[Observation], numbers: NumericFeatures, seed: int
+    ) -> tuple[Inputs, dict[str, list[float]]]:
+        """Return the inputs of events with the scores of their numeric features, and the values of these features.
+
+        Call this method once per event, in order: of a conversation, only some events are used.
+        """
+        looks_at = self._conversations.looks_at
+        looked = [looks_at(one.principal, one.conversation, one.turns, one.id) for one in observations]
+        drawn = [
+            tie_break(seed, one.id) if mine else (0.0, 0.0) for one, mine in zip(observations, looked, strict=True)
+        ]
+        scores = np.full((len(looked), len(self.blank)), np.nan)
+        values = numbers.read(observations, looked)
+        for name, column in values.items():
+            scores[:, self.columns[name].start] = scores_of(column, [tie for tie, _ in drawn])
+        return Inputs(observations, looked, scores, drawn), values
+
+
+class Monitor(FeatureScores):
+    """The regions of several features, and the statistic that combines their sums."""
+
+    def __init__(self, features: Mapping[str, Feature], budget: Budget) -> None:
+        super().__init__(features, budget)
+        self._budget = budget
+        layout: list[tuple[str, int, float, float]] = []
+        for name, feature in features.items():
+            columns = range(self.columns[name].start, self.columns[name].stop)
             signs = (1.0, -1.0)[: 1 if feature.binary else feature.tails]
             fractions = (0.0,) if feature.binary else feature.fractions
             layout += [(name, c, sign, part) for c in columns for sign in signs for part in fractions]
-            first += feature.scores
         #: For each region: feature, column of the score, tail (1 upper, -1 lower), share of the reference in it.
         self.layout = layout
-        self.blank = np.full(first, np.nan)
         names = [row[0] for row in layout]
         self._names = list(features)
         #: The number of each region's feature.
@@ -112,8 +155,6 @@ class Monitor:
             limit=budget.limit,
         )
         self._waiting: dict[str, list[tuple[int, list[float]]]] = {name: [] for name in features}
-        self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
-        self._events = 0
         self._last_time = 0.0
         self._highest = 0.0
         #: The leading region and the change of the last alarm that started or ended in this bucket.
@@ -129,23 +170,9 @@ class Monitor:
         return len(self._waiting) < len(self._features)
 
     @property
-    def events(self) -> int:
-        """Number of processed events; also the number of the next event, because event numbers start at 0."""
-        return self._events
-
-    @property
     def alarm(self) -> bool:
         """Whether the statistic has reached its limit, and the alarm has not ended."""
         return self._recovery is not None
-
-    @property
-    def statistic(self) -> float:
-        """The average of the regions' sums, weighted by the regions' shares of the budget."""
-        return self._regions.statistic
-
-    def columns(self, feature: str) -> slice:
-        """Return the columns of a feature in the ``scores`` argument of `update`."""
-        return self._columns[feature]
 
     def renew(self, *names: str) -> None:
         """Start a new reference for these features, because new values are not comparable with the history."""
@@ -157,57 +184,34 @@ class Monitor:
         """Return the learned values of each region of the `layout`; see `ReferenceRegions.totals`."""
         return self._regions.totals()
 
-    def looks_at(self, event: Observation) -> bool:
-        """Return whether to use an event, given its conversation; call this method once per event, in order."""
-        return self._conversations.looks_at(event.principal, event.conversation, event.turns, event.id)
-
-    def update_many(
-        self,
-        observations: Sequence[Observation],
-        looked: Sequence[bool],
-        scores: NDArray[np.float64],
-        draws: Sequence[float],
-    ) -> list[bool]:
-        """Process n events in order, each as `update` does; return whether an alarm was on before each event.
-
-        Parameters
-        ----------
-        observations, looked
-            The events, (n,), and whether each is used.
-        scores, draws
-            The scores, (n, columns), and random numbers, (n,), of the events; see `update`.
-        """
+    def update_many(self, inputs: Inputs) -> list[bool]:
+        """Process n events in order, each as `update` does; return whether an alarm was on before each event."""
+        observations, looked, scores, random = inputs
         alarms: list[bool] = []
         while (at := len(alarms)) < len(observations):
-            taken = self._update_batch(at, observations, looked, scores, draws)
+            taken = self._update_batch(at, inputs)
             if taken:
                 alarms += [False] * taken
             else:
                 alarms.append(self.alarm)
-                self.update(observations[at], scores[at] if looked[at] else None, draws[at])
+                self.update(observations[at], scores[at] if looked[at] else None, random[at][1])
         return alarms
 
-    def _update_batch(
-        self,
-        at: int,
-        observations: Sequence[Observation],
-        looked: Sequence[bool],
-        scores: NDArray[np.float64],
-        draws: Sequence[float],
-    ) -> int:
+    def _update_batch(self, at: int, inputs: Inputs) -> int:
         """Process events together from index ``at``; stop before an event that needs `update`; return the number processed."""
+        observations, looked, scores, random = inputs
         last = at + 1 == len(observations)
         if self.alarm or self._waiting or self._budget.days or last or not self._regions.batchable:
             return 0
         slots = [self._budget.slot(observation.time) for observation in observations[at : at + _BATCH]]
         part = slice(at, at + next((index for index, slot in enumerate(slots) if slot != slots[0]), len(slots)))
         steps = [
-            BettingStep(event=self._events + index, time=observation.time, slot=slots[0], increment=1.0, draw=draw)
-            for index, (observation, draw) in enumerate(zip(observations[part], draws[part], strict=True))
+            BettingStep(event=self.events + index, time=observation.time, slot=slots[0], increment=1.0, draw=draw)
+            for index, (observation, (_, draw)) in enumerate(zip(observations[part], random[part], strict=True))
         ]
         flags = looked[part]
         taken, highest = self._regions.update_many(scores[part][np.array(flags)], flags, steps)
-        self._events += taken
+        self.events += taken
         self._highest = max(self._highest, highest)
         if taken:
             self._check_limit(slots[0])
@@ -230,28 +234,26 @@ class Monitor:
         if scores is None:
             self._regions.wait(increment)
         else:
-            test_step = BettingStep(
-                event=self._events, time=observation.time, slot=slot, increment=increment, draw=draw
-            )
+            test_step = BettingStep(event=self.events, time=observation.time, slot=slot, increment=increment, draw=draw)
             self._regions.update(scores, test_step, alarm=self.alarm)
             self._learn_first(scores, slot)
             self._recover(scores, slot)
-        self._events += 1
+        self.events += 1
         self._check_limit(slot)
 
     def _increment(self, time: float) -> float:
         if not self._budget.days:
             return 1.0
-        passed = time - self._last_time if self._events else 0.0
+        passed = time - self._last_time if self.events else 0.0
         self._last_time = max(self._last_time, time)
         return min(max(0.0, passed) / DAY_SECONDS, MOST_SPENT * self._budget.limit)
 
     def _check_limit(self, slot: int) -> None:
-        self._highest = max(self._highest, self.statistic)
-        if self._recovery is None and self.statistic >= self._budget.limit:
+        self._highest = max(self._highest, self._regions.statistic)
+        if self._recovery is None and self._regions.statistic >= self._budget.limit:
             self._ended = region, change = self._leading()
             self._regions.forget(change.event)
-            since, usual = self._events - change.event, self._regions.usual_share(region, slot)
+            since, usual = self.events - change.event, self._regions.usual_share(region, slot)
             self._recovery = Recovery(region, Part(change.share_since * since, usual * since, since))
         if self._recovery is None:
             return
@@ -272,14 +274,14 @@ class Monitor:
     def _leading(self) -> tuple[int, Change]:
         leading = self._regions.leading()
         name, column, *_ = self.layout[leading]
-        if (instead := self._features[name].instead) and column == self._columns[name].stop - 1:
+        if (instead := self._features[name].instead) and column == self.columns[name].stop - 1:
             leading = next((one for one, _ in self._sufficient(name) if self.layout[one][0] == instead), leading)
         return leading, self._regions.change(leading)
 
     def _learn_first(self, scores: NDArray[np.float64], slot: int) -> None:
         """Add the scores to each incomplete reference; when a reference is complete, set its feature's regions."""
         for name in list(self._waiting):
-            values = scores[self._columns[name]].tolist()
+            values = scores[self.columns[name]].tolist()
             if values[0] == values[0]:  # not NaN
                 self._waiting[name].append((slot, values))
                 if len(self._waiting[name]) >= self._features[name].warm_up:
@@ -288,7 +290,7 @@ class Monitor:
     def _begin(self, name: str, first: list[tuple[int, list[float]]]) -> None:
         slots = np.array([slot for slot, _ in first], dtype=np.int64)
         values = np.array([row for _, row in first])
-        start = self._columns[name].start
+        start = self.columns[name].start
         for region, (feature, column, _, fraction) in enumerate(self.layout):
             if feature == name:
                 self._regions.begin(region, values[:, column - start], slots, fraction)
@@ -305,7 +307,7 @@ class Monitor:
         the details that ``explain`` adds, is not ``large`` and was not before in this alarm, the region that the alarm waits for and
         the features that reach the limit by themselves are next. If none was large, the finding is no alarm.
         """
-        statistic = max(self._highest, self.statistic, self._budget.limit if self.alarm else 0.0)
+        statistic = max(self._highest, self._regions.statistic, self._budget.limit if self.alarm else 0.0)
         ended = None if self.alarm else self._ended
         self._highest, self._ended = 0.0, None
         if not self.ready:
@@ -335,7 +337,7 @@ class Monitor:
 
     def _present(self) -> tuple[int, Change]:
         """Return the leading region and its change; of an alarm below the limit, the region that it waits for."""
-        waits = self._recovery if self.statistic < self._budget.limit else None
+        waits = self._recovery if self._regions.statistic < self._budget.limit else None
         region = waits.region if waits else self._leading()[0]
         return region, self._change(region)
 
@@ -358,10 +360,10 @@ class Monitor:
             feature=feature,
             alarm=statistic >= limit,
             details={
-                "events": float(self._events),
-                "changed_events_ago": float(self._events) - change.event,
+                "events": float(self.events),
+                "changed_events_ago": float(self.events) - change.event,
                 "changed_at": change.time,
-                "part": float(column - self._columns[feature].start),
+                "part": float(column - self.columns[feature].start),
                 "direction": sign,
                 "share_of_reference": fraction,
                 "share_before": change.share_before,
@@ -375,7 +377,7 @@ class Monitor:
             regions=self._regions.snapshot(),
             waiting={name: list(rows) for name, rows in self._waiting.items()},
             conversations=self._conversations.snapshot(),
-            events=self._events,
+            events=self.events,
             last_time=self._last_time,
             recovery=msgspec.structs.replace(self._recovery) if self._recovery else None,
             large=sorted(self._large),
@@ -394,7 +396,7 @@ class Monitor:
         self._regions.restore(state.regions)
         self._conversations.restore(state.conversations)
         self._waiting = {name: list(state.waiting[name]) for name in self._features if name in state.waiting}
-        self._events, self._last_time = state.events, state.last_time
+        self.events, self._last_time = state.events, state.last_time
         self._recovery = msgspec.structs.replace(state.recovery) if state.recovery else None
         self._large = {*state.large}
         self._highest, self._ended = 0.0, None

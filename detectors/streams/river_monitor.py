@@ -5,19 +5,17 @@ only, so a bucket has an alarm if the detector of any feature signals a change d
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Meta
-from numpy.typing import NDArray
 
-from detectors.base import Finding, Observation, too_small
+from detectors.base import Finding, too_small
 from detectors.errors import ConfigError
-from detectors.streams.conversations import TURNS, Conversations, ConversationsState
-from detectors.streams.monitor import Budget, Feature, Monitor
+from detectors.streams.conversations import TURNS, ConversationsState
+from detectors.streams.monitor import Budget, Feature, FeatureScores, Inputs, Monitor
 
 E_DETECTOR = "e-detector"
 
@@ -53,26 +51,20 @@ class RiverState(msgspec.Struct, frozen=True, kw_only=True, tag="river"):
     told: int
 
 
-class RiverMonitor:
+class RiverMonitor(FeatureScores):
     """One detector of river per score, with the interface of `detectors.streams.monitor.Monitor`.
 
     ``method`` is a key of `METHODS`. If ``threshold`` is None, river's default applies. ``budget.limit`` is not used.
     """
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None) -> None:
+        super().__init__(features, budget)
         self._make = partial(make_river, method, METHODS[method] if threshold is None else threshold)
-        self._columns: dict[str, slice] = {}
-        self._names: list[str] = []
-        for name, feature in features.items():
-            self._columns[name] = slice(len(self._names), len(self._names) + feature.scores)
-            self._names += [name] * feature.scores
+        self._names = [name for name, feature in features.items() for _ in range(feature.scores)]
         self._warm_up = [features[name].warm_up for name in self._names]
-        self.blank = np.full(len(self._names), np.nan)
         self._detectors = [self._make() for _ in self._names]
         self._values: list[list[float]] = [[] for _ in self._names]
         self._seen = [0] * len(self._names)
-        self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
-        self.events = 0
         #: Number of the last event with a signal of a detector, and the columns with a signal in this bucket.
         self._last_signal = 0
         self._signals: set[int] = set()
@@ -87,31 +79,16 @@ class RiverMonitor:
         """Whether a detector has signalled a change in this bucket."""
         return bool(self._signals)
 
-    def columns(self, feature: str) -> slice:
-        """Return the columns of a feature in the ``scores`` argument of `update`."""
-        return self._columns[feature]
-
     def renew(self, *names: str) -> None:
         """Reset these features; see `Monitor.renew`."""
         for column in (column for column, name in enumerate(self._names) if name in names):
             self._values[column], self._seen[column] = [], 0
             self._detectors[column] = self._make()
 
-    def looks_at(self, event: Observation) -> bool:
-        """Return whether to use an event; see `Monitor.looks_at`."""
-        return self._conversations.looks_at(event.principal, event.conversation, event.turns, event.id)
-
-    def update_many(
-        self,
-        observations: Sequence[Observation],
-        looked: Sequence[bool],
-        scores: NDArray[np.float64],
-        draws: Sequence[float],
-    ) -> list[bool]:
+    def update_many(self, inputs: Inputs) -> list[bool]:
         """Process events in order; see `Monitor.update_many`."""
-        del observations, draws
         alarms: list[bool] = []
-        for mine, row in zip(looked, scores, strict=True):
+        for mine, row in zip(inputs.looked, inputs.scores, strict=True):
             alarms.append(self.alarm)
             self.events += 1
             for column, value in enumerate(row.tolist() if mine else []):

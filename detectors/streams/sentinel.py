@@ -161,7 +161,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         scores = self._monitor.blank.copy()
         for name, value in values.items():
             ranks = prompt.ranks.setdefault(name, _Ranks())
-            scores[self._monitor.columns(name)] = 1.0 - ranks.p_value(value, tie)
+            scores[self._monitor.columns[name]] = 1.0 - ranks.p_value(value, tie)
         prompt.moved = any(prompt.ranks[name].is_new(value) for name, value in values.items())
         was = self._monitor.alarm
         self._monitor.update(observation, scores, chance)

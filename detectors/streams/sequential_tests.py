@@ -189,15 +189,12 @@ class ReferenceRegions:
         """
         values = scores[self._scores] * self._signs
         flags = np.empty((2, len(values)), dtype=np.bool_)
-        won = inside = np.greater_equal(values, self._thresholds, out=flags[0])
+        np.greater_equal(values, self._thresholds, out=flags[0])
         seen = np.equal(values, values, out=flags[1])
         # `begin` counts the values of an incomplete reference, so `forget` must not remove them.
         seen &= self._ready > 0.0
         counts = self._counts_of(step.slot)
-        share = (counts[0] + self._ones) / (counts[1] + 1.0)
-        if step.slot != self._common_slot:
-            share, certain = self._share_of_other_slot(counts[0], counts[1], step.slot)
-            won = inside & (certain | (step.draw * (counts[0] + 1.0) < counts[0]))
+        share, won = self._chances(counts[0], counts[1], flags[0], step.draw, step.slot)
         share *= seen
         odds = _RAISED if alarm else self._cut(share, step.increment)
         bets = 1.0 / (1.0 + (odds - 1.0) * share)
@@ -244,12 +241,8 @@ class ReferenceRegions:
     def _bets(self, counts: Floats, flags: NDArray[np.bool_], draws: Floats, slot: int) -> Floats:
         """Return the factor by which each observation multiplies each bet's sum, before the cap; shape (observations, bets, m)."""
         before = counts + np.cumsum(flags, axis=0) - flags  # whole numbers: exact
-        won, seen = flags[:, 0], flags[:, 1]
-        share = (before[:, 0] + self._ones) / (before[:, 1] + 1.0)
-        if slot != self._common_slot:
-            share, certain = self._share_of_other_slot(before[:, 0], before[:, 1], slot)
-            won = won & (certain | (draws[:, None] * (before[:, 0] + 1.0) < before[:, 0]))
-        share *= seen
+        share, won = self._chances(before[:, 0], before[:, 1], flags[:, 0], draws[:, None], slot)
+        share *= flags[:, 1]
         bets: Floats = 1.0 / (1.0 + (_RAISED - 1.0) * share[:, None])
         np.multiply(bets, _RAISED, out=bets, where=won[:, None])
         return bets
@@ -283,16 +276,20 @@ class ReferenceRegions:
         self.statistic = statistic
         return taken, read, highest
 
-    def _share_of_other_slot(self, inside: Floats, all_values: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return each region's assumed probability, and whether all values in the region win the bet.
+    def _chances(
+        self, inside: Floats, all_values: Floats, won: NDArray[np.bool_], draws: Floats | float, slot: int
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return each region's assumed probability, and whether the observation wins the bet; ``won`` is whether it is in the region.
 
         The probability is exact in the half-hour of the reference. In another half-hour with n values, n_in of them in
         the region, it is between n_in / (n + 1) and (n_in + 1) / (n + 1). With few values, the bet uses the upper bound. Else
         it uses the lower bound, and a value inside wins with probability n_in / (n_in + 1).
         """
+        if slot == self._common_slot:
+            return (inside + self._ones) / (all_values + 1.0), won
         exact = self._reference_slots == slot
-        few = ~exact & (all_values < FEW)
-        return (inside + (few | self._ones)) / (all_values + 1.0), exact | few | self._ones
+        raised = ~exact & (all_values < FEW) | self._ones
+        return (inside + raised) / (all_values + 1.0), won & (exact | raised | (draws * (inside + 1.0) < inside))
 
     def _cut(self, share: Floats, step: float) -> Floats:
         """Return capped odds, (bets, m), so that no value can raise the average above ``OVERSHOOT`` times the limit."""

@@ -5,7 +5,7 @@ import pytest
 
 from detectors.base import Observation
 from detectors.registry import create_stream
-from detectors.streams.monitor import Budget, Feature, Monitor
+from detectors.streams.monitor import Budget, Feature, Inputs, Monitor
 
 SIZES = (1, 2, 7, 30, 200, 900)
 #: After each bucket of this size, the detector is restored from its snapshot.
@@ -105,6 +105,6 @@ def test_the_copied_events_of_a_bucket_are_linear_in_its_events(measured, budget
     scores = np.full((count, 2), np.nan)
     scores[:, :measured] = np.random.default_rng(0).random((count, measured))
     events = CountedSlices(Observation(id=f"e{number}", time=float(number), features={}) for number in range(count))
-    monitor.update_many(events, [True] * count, scores, [0.5] * count)
+    monitor.update_many(Inputs(events, [True] * count, scores, [(0.5, 0.5)] * count))
     assert monitor.events == count
     assert events.copied <= 20 * count
