@@ -5,9 +5,7 @@ outputs of the shared encoder would make later detectors appear to cost nothing.
 """
 
 import multiprocessing
-import resource
 import signal
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,21 +15,17 @@ from pathlib import Path
 from detectors.errors import DetectorError
 from detectors.evaluate.labelled import Input
 
-KIB = 1024
 BATCH = 32
 STATUS = Path("/proc/self/status")
 INTERRUPT = {signal.SIGINT}
 
 
 def _resident() -> tuple[float, float]:
-    """Return this process's resident memory and its peak in MiB; on systems without /proc, return the peak twice."""
-    if STATUS.exists():
-        # Not getrusage: a child process inherits the peak of its parent.
-        lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
-        now, peak = (float(lines[name].split()[0]) / KIB for name in ("VmRSS", "VmHWM"))
-        return now, peak
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (KIB if sys.platform != "darwin" else KIB * KIB)
-    return peak, peak
+    """Return this process's resident memory and its peak in MiB."""
+    # Not getrusage: a child process inherits the peak of its parent.
+    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
+    now, peak = (float(lines[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    return now, peak
 
 
 def _measure(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dict[str, float]:

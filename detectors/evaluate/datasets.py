@@ -26,18 +26,6 @@ from detectors.evaluate.public_sets import FILES, fine_labels, public_examples
 from detectors.evaluate.readers import ORDINARY, complete, halueval, ordinary_prompts, presidio
 from detectors.models.multitask import TASKS
 
-__all__ = [
-    "ALL_SOURCES",
-    "PRESIDIO",
-    "READERS",
-    "SHIPPED_SEED",
-    "UNTRAINED",
-    "Datasets",
-    "ExampleLoader",
-    "load_datasets",
-    "sample",
-]
-
 #: The seed with which the shipped weights were trained and the examples were split.
 SHIPPED_SEED = 0
 #: The source of `ORDINARY` on which no model is trained.
@@ -53,7 +41,7 @@ class Datasets(msgspec.Struct, frozen=True, kw_only=True):
     """The labelled sets, the ordinary prompts, the files that were read, and the expected files that are missing."""
 
     sets: Sequence[LabelledSet]
-    ordinary: Sequence[OrdinaryPrompts]
+    ordinary: OrdinaryPrompts
     files: Sequence[str]
     absent: Sequence[str]
 
@@ -119,7 +107,7 @@ def _of_task(
         yield LabelledSet(detector=task, name=source, cases=cases)
 
 
-def _ordinary(root: Path, limit: int, seed: int, held_out: frozenset[str] | None) -> list[OrdinaryPrompts]:
+def _ordinary(root: Path, limit: int, seed: int, held_out: frozenset[str] | None) -> OrdinaryPrompts:
     """Return at most ``limit`` ordinary prompts per source (0: all).
 
     Unless ``held_out`` is None, only its texts and those of `UNTRAINED` are used.
@@ -128,7 +116,7 @@ def _ordinary(root: Path, limit: int, seed: int, held_out: frozenset[str] | None
     for source, text in ordinary_prompts(root):
         if held_out is None or source == UNTRAINED or text in held_out:
             by_source.setdefault(source, {})[text] = None
-    return [OrdinaryPrompts(source=name, texts=sample(list(texts), limit, seed)) for name, texts in by_source.items()]
+    return {name: sample(list(texts), limit, seed) for name, texts in by_source.items()}
 
 
 def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
@@ -136,14 +124,13 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
     names: Sequence[str],
     limit: int,
     seed: int,
-    split: tuple[str, int] = ("test", SHIPPED_SEED),
+    split: str = "test",
     *,
     load_examples: ExampleLoader = public_examples,
 ) -> Datasets:
     """Read the sets of the detectors ``names`` and ordinary prompts, at most ``limit`` texts per source (0: all).
 
-    ``split`` selects the shared encoder's examples: the name of a split, and the seed of the splits. ``load_examples``
-    reads these examples; the default reads only the public examples.
+    ``split`` selects the shared encoder's examples, which ``load_examples`` reads; the default reads only the public examples.
 
     Raises DataError if ``root`` is not a folder, or contains none of the expected files.
     """
@@ -161,10 +148,10 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
     sets: list[LabelledSet] = []
     held_out: frozenset[str] | None = frozenset() if tasks else None
     if tasks and set(FILES) <= set(there):
-        examples, finer = load_examples(root, split[1]), fine_labels(root)
+        examples, finer = load_examples(root, SHIPPED_SEED), fine_labels(root)
         learned = {example.text for example in examples if example.split == "train"}
         # Templates that all splits share generate some texts of the training split again.
-        chosen = [example for example in examples if example.split == split[0] and example.text not in learned]
+        chosen = [example for example in examples if example.split == split and example.text not in learned]
         held_out = frozenset(example.text for example in chosen)
         sets += [one for task in tasks for one in _of_task(chosen, finer, task, limit, seed)]
     for reader in readers:

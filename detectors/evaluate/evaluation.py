@@ -11,7 +11,8 @@ from detectors.evaluate.cost import cost
 from detectors.evaluate.labelled import Input, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.progress import Progress
 from detectors.evaluate.scoring import inputs_of, score_all
-from detectors.evaluate.set_metrics import Row, false_positive_rates, set_metrics
+from detectors.evaluate.set_metrics import false_positive_rates, set_metrics
+from detectors.evaluate.span_metrics import Row
 
 #: Number of texts to measure the cost: enough for a stable result, and few enough for the slowest detector.
 COST_TEXTS = 200
@@ -38,7 +39,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
 def evaluate(
     detectors: Sequence[TextDetector[Any]],
     sets: Sequence[LabelledSet],
-    ordinary: Sequence[OrdinaryPrompts],
+    ordinary: OrdinaryPrompts,
     progress: Progress,
 ) -> list[Evaluated]:
     """Score each text once and return the metrics of each detector; ``detectors`` must be loaded.
@@ -51,7 +52,7 @@ def evaluate(
         _evaluated(
             detector,
             [one for one in sets if one.detector == detector.name],
-            ordinary if detector.name in alone else [],
+            ordinary if detector.name in alone else {},
             scores[detector.name],
         )
         for detector in detectors
@@ -61,7 +62,7 @@ def evaluate(
 def _evaluated(
     detector: TextDetector[Any],
     sets: Sequence[LabelledSet],
-    ordinary: Sequence[OrdinaryPrompts],
+    ordinary: OrdinaryPrompts,
     scores: Mapping[Input, Score],
 ) -> Evaluated:
     row = {
@@ -88,10 +89,10 @@ def _curves(one: LabelledSet, scores: Mapping[Input, Score]) -> Curves:
 
 
 def measure_cost(
-    detector: TextDetector[Any], sets: Sequence[LabelledSet], ordinary: Sequence[OrdinaryPrompts]
+    detector: TextDetector[Any], sets: Sequence[LabelledSet], ordinary: OrdinaryPrompts
 ) -> dict[str, float]:
     """Return the `cost` of at most 200 texts, taken in turn from the detector's sets and the sources of ordinary prompts."""
     groups = [[case.input for case in one.cases] for one in sets if one.detector == detector.name]
-    groups += [[(text, ()) for text in one.texts] for one in ordinary if not detector.prompt_characters]
+    groups += [[(text, ()) for text in texts] for texts in ordinary.values() if not detector.prompt_characters]
     mix = list(dict.fromkeys(key for row in zip_longest(*groups) for key in row if key))[:COST_TEXTS]
     return cost(detector.name, msgspec.to_builtins(detector.config), mix) if mix else {}

@@ -8,6 +8,8 @@ from detectors.base import Span, Turn
 
 #: A text, and the messages of the prompt that it answers.
 Input = tuple[str, tuple[Turn, ...]]
+#: Source → its benign prompts; every flagged prompt is a false positive.
+OrdinaryPrompts = Mapping[str, Sequence[str]]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +39,3 @@ class LabelledSet(msgspec.Struct, frozen=True, kw_only=True):
     cases: Sequence[Case]
     #: The only types of spans that the set labels; found spans of other types are not counted. Empty: every type counts.
     types: tuple[str, ...] = ()
-
-
-class OrdinaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
-    """Benign prompts from one source; every flagged prompt is a false positive."""
-
-    source: str
-    texts: Sequence[str]

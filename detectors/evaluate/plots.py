@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from detectors.evaluate.evaluation import Curves, Evaluated
 from detectors.evaluate.metrics import reliability
-from detectors.evaluate.set_metrics import Row
+from detectors.evaluate.span_metrics import Row
 
 #: Colours of Okabe and Ito, which colour-blind people can distinguish.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

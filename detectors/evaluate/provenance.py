@@ -64,5 +64,4 @@ def machine() -> str:
     """Return the processor's name and the number of cores that this process may use."""
     lines = CPU.read_text(encoding="utf-8").splitlines() if CPU.exists() else []
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"{model or platform.processor() or platform.machine()}, {cores} cores"
+    return f"{model or platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores"

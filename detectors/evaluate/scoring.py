@@ -24,16 +24,14 @@ def score_texts(detector: TextDetector[Any], texts: Sequence[str]) -> list[Score
     return [score for at in range(0, len(texts), 32) for score in detector.score_many(texts[at : at + 32])]
 
 
-def inputs_of(
-    names: Sequence[str], sets: Iterable[LabelledSet], ordinary: Iterable[OrdinaryPrompts]
-) -> dict[Input, list[str]]:
+def inputs_of(names: Sequence[str], sets: Iterable[LabelledSet], ordinary: OrdinaryPrompts) -> dict[Input, list[str]]:
     """Return the names of the detectors that must score each input; ``names`` score the ordinary prompts."""
     wanted: dict[Input, dict[str, None]] = {}
     for one in sets:
         for case in one.cases:
             wanted.setdefault(case.input, {})[one.detector] = None
-    for source in ordinary:
-        for text in source.texts:
+    for texts in ordinary.values():
+        for text in texts:
             wanted.setdefault((text, ()), {}).update(dict.fromkeys(names))
     return {key: list(detectors) for key, detectors in wanted.items()}
 

@@ -1,25 +1,22 @@
 """Metrics of a labelled set, and false-positive rates on ordinary prompts, computed from the scores of the texts."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from detectors.base import Score
 from detectors.evaluate.intervals import of_labels, share
 from detectors.evaluate.labelled import Case, Input, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.metrics import auroc, average_precision, calibration_error, decisions, reliability
-from detectors.evaluate.span_metrics import characters, common, typed
-
-Row = dict[str, Any]
+from detectors.evaluate.span_metrics import Row, characters, common, typed
 
 
-def false_positive_rates(ordinary: Sequence[OrdinaryPrompts], scores: Mapping[Input, Score]) -> list[Row]:
+def false_positive_rates(ordinary: OrdinaryPrompts, scores: Mapping[Input, Score]) -> list[Row]:
     """Return the number and share of flagged ordinary prompts, per source and for all sources together.
 
     ``interval`` is the 95 % interval of the share.
     """
-    groups = {one.source: one.texts for one in ordinary if one.texts}
+    groups = {source: texts for source, texts in ordinary.items() if texts}
     if len(groups) > 1:
-        groups["all"] = [text for one in ordinary for text in one.texts]
+        groups["all"] = [text for texts in ordinary.values() for text in texts]
     rows = []
     for source, texts in groups.items():
         flagged = sum(scores[text, ()].flagged for text in texts)

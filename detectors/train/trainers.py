@@ -21,8 +21,6 @@ from detectors.train.averaged_training import Log, checkpoint_of
 from detectors.train.entity_texts import SOURCES
 from detectors.train.real_texts import REAL_FILES
 
-__all__ = ["TRAINERS", "CardText", "Log", "Trainer", "find_trainer"]
-
 
 class CardText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Text for a trainer's model card, from model_cards.toml."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from detectors.errors import ConfigError, DataError
-from detectors.evaluate.datasets import SHIPPED_SEED, Datasets, load_datasets, sample
+from detectors.evaluate.datasets import Datasets, load_datasets, sample
 from detectors.evaluate.evaluation import Evaluated, evaluate, measure_cost
 from detectors.evaluate.labelled import LabelledSet
 from detectors.evaluate.progress import Progress
@@ -30,8 +30,7 @@ class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     If `names` and `studies` are empty, all detectors are measured. If `names` contains a stream detector, its study is
     run. `limit` is the maximum number of texts per source (0: all). `runs` is the number of simulated streams per row
-    of a study. `split` is a pair: the name of a split of the shared encoder's examples, and the seed of the splits.
-    `file_split` is the split of `file` if this is the folder of a data set.
+    of a study. `file_split` is the split of `file` if this is the folder of a data set.
     Detectors that `options` does not name use the shipped options.
     """
 
@@ -45,7 +44,6 @@ class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     runs: int = 40
     cost: bool = True
-    split: tuple[str, int] = ("test", SHIPPED_SEED)
     file_split: str = ""
     options: Mapping[str, Mapping[str, Any]] = {}
 
@@ -77,7 +75,7 @@ def run_evaluation(options: EvaluationOptions, progress: Progress) -> Evaluation
     text, studies = _names(options)
     for name in (*text, *(find_study(one).detector for one in studies)):
         create(name, options.options.get(name))  # a wrong name or option fails before any work
-    datasets = Datasets(sets=[], ordinary=[], files=[], absent=[])  # a study reads its own files, if it needs any
+    datasets = Datasets(sets=[], ordinary={}, files=[], absent=[])  # a study reads its own files, if it needs any
     if text:
         datasets = _own_file(options, text) if options.file else _folder(options, text)
     evaluated, left_out = _evaluated(options, text, datasets, progress) if text else ([], [])
@@ -135,7 +133,7 @@ def _own_file(options: EvaluationOptions, names: Sequence[str]) -> Datasets:
     cases = sample(cases, options.limit, options.seed)
     sets = [LabelledSet(detector=name, name=options.file.name, cases=cases) for name in names]
     if options.data is None:
-        return Datasets(sets=sets, ordinary=[], files=[], absent=[])
+        return Datasets(sets=sets, ordinary={}, files=[], absent=[])
     # Of the folder: the ordinary prompts, without those that the shared encoder's detectors were trained on.
     return msgspec.structs.replace(_folder(options, [name for name in names if name in TASKS]), sets=sets)
 
@@ -145,7 +143,7 @@ def _folder(options: EvaluationOptions, names: Sequence[str]) -> Datasets:
         raise DataError(
             "no data to measure on: name the folder of the labelled sets with --data, or a file with --file and --columns"
         )
-    return load_datasets(options.data, names, options.limit, options.seed, options.split, load_examples=load_examples)
+    return load_datasets(options.data, names, options.limit, options.seed, load_examples=load_examples)
 
 
 def _files(options: EvaluationOptions, datasets: Datasets) -> list[Any]:

@@ -11,15 +11,16 @@ import numpy as np
 
 from detectors.errors import DataError
 from detectors.evaluate.cases.synthetic import synthetic_sets
-from detectors.evaluate.datasets import ALL_SOURCES, SHIPPED_SEED, load_datasets
+from detectors.evaluate.datasets import ALL_SOURCES, load_datasets
 from detectors.evaluate.progress import Progress
 from detectors.evaluate.provenance import DataFile, data_files, machine, versions
 from detectors.evaluate.scoring import inputs_of, score_all
 from detectors.evaluate.threshold_choice import choose
 from detectors.models.multitask import TASKS
+from detectors.train.averaged_training import Log
 from detectors.train.mixes import load_examples
 from detectors.train.model_card import TrainingResult, model_card
-from detectors.train.trainers import Log, Trainer, find_trainer
+from detectors.train.trainers import Trainer, find_trainer
 from weir.quality.evaluation import EvaluationOptions, run_evaluation
 from weir.quality.scoring import load_detectors
 
@@ -88,7 +89,6 @@ def train(options: TrainingOptions, log: Log, progress: Progress) -> TrainingRes
             data=options.data,
             limit=options.limit,
             cost=False,
-            split=("test", SHIPPED_SEED),
             options=chosen,
         ),
         progress,
@@ -165,11 +165,10 @@ def _thresholds(
     names = [name for name in chosen if name in TASKS]
     if not names:
         return {}
-    split = ("tune", SHIPPED_SEED)
-    sets = load_datasets(options.data, names, options.limit, 0, split, load_examples=load_examples).sets
+    sets = load_datasets(options.data, names, options.limit, 0, "tune", load_examples=load_examples).sets
     if not sets:
         return {}
-    scores = score_all(load_detectors(names, chosen), inputs_of(names, sets, ()), progress)
+    scores = score_all(load_detectors(names, chosen), inputs_of(names, sets, {}), progress)
     found = {}
     for name in names:
         # Generated cases are in no split: they only measure.

@@ -5,8 +5,6 @@ The metrics show how well a detector handles the cases that the authors of this 
 
 from detectors.base import Turn
 
-__all__ = ["with_question"]
-
 
 def with_question(question: str, system: str = "") -> tuple[Turn, ...]:
     """Return a prompt with a question, and with a system message if ``system`` is not empty."""

@@ -3,7 +3,6 @@
 The templates are in the TOML files beside this module.
 """
 
-import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
 
@@ -186,10 +185,6 @@ def identity_cases() -> Iterator[Case]:
             yield _case(text, term, label=False)
 
 
-def _sets(detector: str, make: Callable[[], Iterator[Case]]) -> list[LabelledSet]:
-    return [LabelledSet(detector=detector, name="own cases", cases=list(make()))]
-
-
 def _language_pairs() -> list[LabelledSet]:
     """Return three sets of `pairs`, in which a text has at most 1, 2 and 4 sentences."""
     return [
@@ -202,16 +197,18 @@ def _language_pairs() -> list[LabelledSet]:
     ]
 
 
-#: Detector → its synthetic sets.
-SETS: dict[str, Callable[[], list[LabelledSet]]] = {
-    "repetition": functools.partial(_sets, "repetition", repetition_cases),
-    "groundedness": functools.partial(_sets, "groundedness", groundedness_cases),
-    "leak": functools.partial(_sets, "leak", leak_cases),
-    "refusal": functools.partial(_sets, "refusal", refusal_cases),
-    "language": _language_pairs,
+#: Detector → the function that makes its cases.
+_CASES: dict[str, Callable[[], Iterator[Case]]] = {
+    "repetition": repetition_cases,
+    "groundedness": groundedness_cases,
+    "leak": leak_cases,
+    "refusal": refusal_cases,
 }
 
 
 def synthetic_sets(detector: str) -> list[LabelledSet]:
     """Return the synthetic sets of a detector, or an empty list if the detector has none."""
-    return SETS[detector]() if detector in SETS else []
+    if detector == "language":
+        return _language_pairs()
+    made = [list(_CASES[detector]())] if detector in _CASES else []
+    return [LabelledSet(detector=detector, name="own cases", cases=cases) for cases in made]

@@ -11,8 +11,7 @@ from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
 from support.cases import cases
 
-from detectors.errors import DataError, WeightsError
-from detectors.evaluate.datasets import SHIPPED_SEED
+from detectors.errors import WeightsError
 from detectors.evaluate.provenance import data_files
 from detectors.evaluate.readers import HALUEVAL, MTBENCH
 from detectors.registry import create_text
@@ -20,7 +19,6 @@ from detectors.train import calibration, encoder_trainer
 from detectors.train.real_texts import planted_examples, real_examples
 from detectors.train.trainers import TRAINERS, CardText, Trainer
 from weir.cli import main
-from weir.quality import training
 
 CASES = cases(__file__)
 
@@ -114,19 +112,6 @@ def test_the_card_of_pii_names_the_ordinary_prompts_that_can_be_training_texts(t
     card = (tmp_path / "trained/length/MODEL_CARD.md").read_text()
     assert "halueval_question: 0 of 1 flagged; some were trained on as texts without personal data\n" in card
     assert "mtbench: 0 of 1 flagged\n" in card
-
-
-def test_the_metrics_of_each_seed_are_of_texts_that_no_shipped_model_learned(data, monkeypatch):
-    """The encoder's scores also come from the shipped linear model, which learned all other texts than those of these splits."""
-    splits = []
-
-    def run_evaluation(options, _progress):
-        splits.append(options.split)
-        raise DataError("enough")
-
-    monkeypatch.setattr(training, "run_evaluation", run_evaluation)
-    weir("length", "--data", "data", "--seed", "7", code=1, error="enough")
-    assert splits == [("test", SHIPPED_SEED)]
 
 
 def test_an_interrupted_run_resumes_from_its_checkpoint_if_nothing_changed(tmp_path, data):

@@ -26,7 +26,7 @@ def test_thresholds_are_not_chosen_on_the_cases_for_the_evaluation(monkeypatch):
     sets = [LabelledSet(detector="refusal", name=name, cases=tuned) for name in names] + synthetic_sets("refusal")
     assert any(case.text == sets[-1].cases[0].text for case in refusal_cases())
     monkeypatch.setattr(
-        training, "load_datasets", lambda *_, **__: Datasets(sets=sets, ordinary=[], files=[], absent=[])
+        training, "load_datasets", lambda *_, **__: Datasets(sets=sets, ordinary={}, files=[], absent=[])
     )
     monkeypatch.setattr(training, "load_detectors", lambda *_: [Longest()])
     used = []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from detectors.base import Score, Span
-from detectors.evaluate.labelled import Case, LabelledSet, OrdinaryPrompts
+from detectors.evaluate.labelled import Case, LabelledSet
 from detectors.evaluate.metrics import auroc, average_precision, calibration_error, decisions, f_beta, reliability
 from detectors.evaluate.near_duplicates import clusters
 from detectors.evaluate.set_metrics import false_positive_rates, set_metrics
@@ -79,7 +79,7 @@ def test_a_set_may_have_spans_and_labels():
 
 
 def test_false_positive_rates_are_per_source_and_total():
-    ordinary = [OrdinaryPrompts(source="one", texts=["a", "b"]), OrdinaryPrompts(source="two", texts=["c"])]
+    ordinary = {"one": ["a", "b"], "two": ["c"]}
     scores = keyed({text: scored(0.5, flagged=text == "a") for text in "abc"})
     rows = false_positive_rates(ordinary, scores)
     assert [(row["source"], row["flagged"], row["rate"]) for row in rows] == [

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from detectors.evaluate.datasets import PRESIDIO
+from detectors.evaluate.entity_sets import PRESIDIO
 from detectors.evaluate.progress import no_progress
 from detectors.evaluate.studies import disguises
 from detectors.evaluate.studies.context import StudyContext
