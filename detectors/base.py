@@ -159,9 +159,6 @@ class Detector(abc.ABC, Generic[ConfigT]):
         # The ignore: the type of a ClassVar cannot state that `config_type` returns a ConfigT.
         self.config: ConfigT = self.config_type() if config is None else config  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} {self.version}>"
-
 
 class TextDetector(Detector[ConfigT]):
     """A detector that scores texts independently of each other; batches only save time."""

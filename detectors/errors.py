@@ -5,11 +5,8 @@ class DetectorError(Exception):
     """Base class of the errors that this package raises on purpose."""
 
 
-class UnknownDetectorError(DetectorError, KeyError):
+class UnknownDetectorError(DetectorError):
     """No detector with this name is registered."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
 
 
 class ConfigError(DetectorError, ValueError):
