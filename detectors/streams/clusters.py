@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from detectors.models.embedding import Vectors, unpack
+
 _ROUNDS = 10
 _RECENT = 160
 
@@ -41,19 +41,15 @@ class Clusters:
 
     def __init__(self) -> None:
         self.centres: Vectors | None = None
-        self._shares: list[float] = []
+        #: Each cluster's share of the reference, in [0, 1].
+        self.shares: tuple[float, ...] = ()
         self._recent: deque[tuple[int, int]] = deque(maxlen=_RECENT)
-
-    @property
-    def shares(self) -> tuple[float, ...]:
-        """Each cluster's share of the reference, in [0, 1]."""
-        return tuple(self._shares)
 
     def begin(self, reference: Vectors, count: int) -> None:
         """Divide the reference embeddings, (n, d), into ``count`` clusters."""
         self.centres = spherical_k_means(reference, count).astype("<f2").astype(np.float32)
         nearest = np.argmax(reference @ self.centres.T, axis=1)
-        self._shares = (np.bincount(nearest, minlength=count) / len(reference)).tolist()
+        self.shares = tuple((np.bincount(nearest, minlength=count) / len(reference)).tolist())
 
     def update_many(self, events: Sequence[int], similarities: Vectors) -> None:
         """Assign each event to the cluster with the most similar centre; ``similarities`` is (events, clusters)."""
@@ -64,27 +60,26 @@ class Clusters:
         after = [cluster for event, cluster in self._recent if event >= since]
         if not after:
             return {}
-        shares = np.bincount(after, minlength=len(self._shares)) / len(after)
-        before, now = int(np.argmax(self._shares)), int(np.argmax(shares - self._shares))
+        shares = np.bincount(after, minlength=len(self.shares)) / len(after)
+        before, now = int(np.argmax(self.shares)), int(np.argmax(shares - self.shares))
         return {
             "topic_before": float(before),
-            "topic_before_share": self._shares[before],
+            "topic_before_share": self.shares[before],
             "topic_before_share_since": float(shares[before]),
             "topic_since": float(now),
-            "topic_since_share_before": self._shares[now],
+            "topic_since_share_before": self.shares[now],
             "topic_since_share": float(shares[now]),
         }
 
     def snapshot(self) -> ClustersState:
         """Return an immutable copy of the state."""
         centres = b"" if self.centres is None else self.centres.astype("<f2").tobytes()
-        return ClustersState(centres=centres, shares=list(self._shares), recent=list(self._recent))
+        return ClustersState(centres=centres, shares=list(self.shares), recent=list(self._recent))
 
     def restore(self, state: ClustersState) -> None:
         """Continue from a snapshot; raise ValueError if the size of the centres does not fit the number of clusters."""
         self.centres = None
         if state.centres:
-            centres = np.frombuffer(state.centres, dtype="<f2").astype(np.float32)
-            self.centres = centres.reshape(len(state.shares), -1)
-        self._shares = list(state.shares)
+            self.centres = unpack(state.centres).reshape(len(state.shares), -1)
+        self.shares = tuple(state.shares)
         self._recent = deque(state.recent, maxlen=_RECENT)

@@ -22,7 +22,7 @@ _MARKS: Final = (1 << 31) - 1
 
 
 class ConversationsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Conversations`: the packed row (`_row`) of each event in the window, and its `chats`, oldest first."""
+    """A snapshot of `Conversations`: the packed row (see `looks_at`) of each event in the window, and its `chats`, oldest first."""
 
     rows: list[int] = []
     chats: dict[int, int] = {}
@@ -67,7 +67,8 @@ class Conversations:
         key = _mark(principal)
         one = _mark(f"{key}\0{conversation}") if conversation else self._chat(key, turns, event)
         looked = not (one and self._suppresses(key, one))
-        row = _row(key, one, looked=looked)
+        # The hashes of its key and conversation (0 if none), and whether it is used.
+        row = key << 32 | one << 1 | looked
         self._rows.append(row)
         self._count(row, 1)
         return looked
@@ -124,8 +125,3 @@ def _mark(text: str) -> int:
     """Return a hash of a key or id, from 1 to 2^31 - 1."""
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).digest()
     return int.from_bytes(digest, "big") & _MARKS or 1
-
-
-def _row(key: int, one: int, *, looked: bool) -> int:
-    """Pack an event into an integer: the hashes of its key and conversation (0 if none), and whether it was used."""
-    return key << 32 | one << 1 | looked

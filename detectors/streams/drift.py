@@ -14,7 +14,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors.base import AlertText, Finding, Observation, StreamDetector
-from detectors.models.embedding import unpack_many
+from detectors.models.embedding import Vectors, unpack_many
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.clusters import Clusters, ClustersState
 from detectors.streams.monitor import Feature, Inputs, MonitorState
@@ -24,7 +24,6 @@ from detectors.streams.witness import Witness
 
 EMBEDDING = "embedding"
 CLUSTERS = "topics"  # the name in findings and snapshots
-Vectors = NDArray[np.float32]
 #: The two regions of a cluster: these shares of the reference are nearest to its centre. The witness uses the same shares.
 _NEAR = (0.1, 0.25)
 #: Largest number of events that are processed together: each has a similarity to every embedding of the reference in memory.

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from detectors.models.embedding import Vectors
+
 _AXES = 2
 
 

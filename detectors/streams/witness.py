@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from detectors.models.embedding import Vectors, unpack
+
 Floats = NDArray[np.float64]
 #: Number of last events whose mean is compared with that of the reference.
 _WINDOW = 25
@@ -75,6 +76,6 @@ class Witness:
         return [vector.astype("<f2").tobytes() for vector in self._last]
 
     def restore(self, state: Sequence[bytes]) -> None:
-        """Continue from a snapshot."""
-        self._last = deque((np.frombuffer(data, dtype="<f2").astype(np.float32) for data in state), maxlen=_WINDOW)
+        """Continue from a snapshot; raise ValueError if the number of bytes of an embedding is odd or zero."""
+        self._last = deque(map(unpack, state), maxlen=_WINDOW)
         self._offsets = None
