@@ -8,7 +8,7 @@ address identify a person.
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -19,9 +19,14 @@ from detectors.models.weight_files import PII, WeightsConfig
 from detectors.normalise.disguise import Encoded, encoded, unleeted
 from detectors.normalise.unicode import Normalised, normalise, without_pictures, without_surrogates
 from detectors.pii.addresses import is_somebodys
-from detectors.pii.entities import Entity, EntityFinder, Found
+from detectors.pii.entities import Entity, find_entities
 from detectors.pii.patterns import STREET_SCORE, PatternScanner
 from detectors.pii.rules import RULES
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from detectors.pii.token_head import Loaded
 
 NER_SCORE = 0.85
 #: Score of an address that only the token head finds; lower than that of a street's form.
@@ -70,7 +75,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     def __init__(self, config: PiiConfig | None = None) -> None:
         super().__init__(config)
         self._scanner: PatternScanner | None = None
-        self._finder: EntityFinder | None = None
+        self._head: tuple[Tokenizer, Loaded] | None = None
         if self.config.weights_sha256:
             # The ignore: other weights are another version of this detector, not of its class.
             self.version = self.version.replace(PII.digest[:8], self.config.weights_sha256[:8])  # type: ignore[misc]
@@ -81,11 +86,12 @@ class PiiDetector(TextDetector[PiiConfig]):
             return
         scanner = PatternScanner()
         if self.config.entities:
-            from detectors.models.minilm import set_threads  # noqa: PLC0415 - torch takes seconds to import
+            from detectors.models.minilm import load_tokenizer, set_threads  # noqa: PLC0415 - torch takes seconds to import
+            from detectors.pii.token_head import load_head  # noqa: PLC0415 - as above
 
-            config = self.config
-            set_threads(config.threads)
-            self._finder = EntityFinder(config.model_dir or None, config.file(PII))
+            model_dir = self.config.model_dir or None
+            set_threads(self.config.threads)
+            self._head = load_tokenizer(model_dir), load_head(model_dir, self.config.file(PII))
         self._scanner = scanner
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
@@ -97,16 +103,20 @@ class PiiDetector(TextDetector[PiiConfig]):
         views = [text if copy is None else copy.text for text, copy in zip(raw, copies, strict=True)]
         # Names are searched in the text without leetspeak; patterns also search the original, whose digits are unchanged.
         plains = [unleeted(view) or view for view in views]
-        found = self._find(plains)
+        found = (
+            find_entities(*self._head, plains, self.config.max_tokens)
+            if self._head
+            else [([], len(plain)) for plain in plains]
+        )
         hidden = [encoded(text) for text in raw]
         inner = iter(self.score_many([one.text for every in hidden for one in every]) if any(hidden) else ())
         scores: list[Score] = []
-        for text, copy, view, plain, own, every in zip(raw, copies, views, plains, found, hidden, strict=True):
+        for text, copy, view, plain, (own, read), every in zip(raw, copies, views, plains, found, hidden, strict=True):
             scanned = self._scanner.scan(plain)
             # The patterns find every phone number of the labelled texts; the token head marks times and counters too.
-            names = [entity for entity in own.entities if entity.kind != "PHONE_NUMBER"]
+            names = [entity for entity in own if entity.kind != "PHONE_NUMBER"]
             spans = [*scanned.spans, *(_span(plain, entity) for entity in names)]
-            covered = min(_share(scanned.reached, plain), _share(own.reached, plain))
+            covered = min(_share(scanned.reached, plain), _share(read, plain))
             if plain is not view:
                 # Numbers that leetspeak does not change are compared with their own neighbours.
                 spans = [span for span in spans if span.type in RULES.indirect or _differ(plain, view, span)]
@@ -117,11 +127,6 @@ class PiiDetector(TextDetector[PiiConfig]):
                 covered = min(covered, _share(first.reached, text))
             scores.append(self._combine(text, spans, covered, [(one, next(inner)) for one in every]))
         return scores
-
-    def _find(self, views: Sequence[str]) -> list[Found]:
-        if self._finder is None:
-            return [Found(entities=[], reached=len(view)) for view in views]
-        return self._finder.find_many(views, self.config.max_tokens)
 
     def _combine(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
         """Return the score of a text from its `spans` and from the scores of its `hidden` passages, such as Base64.

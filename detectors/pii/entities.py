@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.models.weight_files import WeightFile
 from detectors.pii.rules import RULES
 from detectors.pii.tokens import Tokens, continues_word, encode
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from detectors.pii.token_head import Loaded
 
 #: Characters that are cut from both ends of an entity.
 TRIM = frozenset(" \t\r\n,;:!?\"'()[]{}<>|*_")
@@ -28,36 +33,19 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
     probability: float
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """The entities of one text, and the offset at which the search ended."""
-
-    entities: list[Entity]
-    reached: int
-
-
-class EntityFinder:
-    """The tokenizer and the token head; ``find_many`` is pure."""
-
-    def __init__(self, model_dir: str | None, weights: WeightFile) -> None:
-        from detectors.models.minilm import load_tokenizer  # noqa: PLC0415 - torch takes seconds to import
-        from detectors.pii.token_head import load_head  # noqa: PLC0415 - as above
-
-        self._tokenizer = load_tokenizer(model_dir)
-        self._head = load_head(model_dir, weights)
-
-    def find_many(self, texts: Sequence[str], max_tokens: int) -> list[Found]:
-        """Return the entities in the first ``max_tokens`` tokens of each text."""
-        tokens = encode(self._tokenizer, texts, self._head.gazetteer)
-        reached = [
-            len(text) if len(token.ids) <= max_tokens else int(token.starts[max_tokens])
-            for text, token in zip(texts, tokens, strict=True)
-        ]
-        tokens = [token.first(max_tokens) for token in tokens]
-        scores = self._head.probabilities([token.ids for token in tokens], [token.shapes for token in tokens])
-        return [
-            Found(entities=_decode(text, token, score), reached=last)
-            for text, token, score, last in zip(texts, tokens, scores, reached, strict=True)
-        ]
+def find_entities(
+    tokenizer: "Tokenizer", head: "Loaded", texts: Sequence[str], max_tokens: int
+) -> list[tuple[list[Entity], int]]:
+    """Return the entities in the first ``max_tokens`` tokens of each text, and the offset at which the search ended."""
+    tokens = encode(tokenizer, texts, head.gazetteer)
+    reached = [
+        len(text) if len(token.ids) <= max_tokens else int(token.starts[max_tokens])
+        for text, token in zip(texts, tokens, strict=True)
+    ]
+    tokens = [token.first(max_tokens) for token in tokens]
+    scores = head.probabilities([token.ids for token in tokens], [token.shapes for token in tokens])
+    found = [_decode(text, token, score) for text, token, score in zip(texts, tokens, scores, strict=True)]
+    return list(zip(found, reached, strict=True))
 
 
 def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Entity]:
