@@ -129,13 +129,6 @@ def merge(model: nn.Module, delta: dict[str, Tensor]) -> None:
                 state[name][: len(value)].copy_(value.float())  # earlier weights may have fewer outputs
 
 
-def _merge_all(model: MultiTask, delta: dict[str, Tensor]) -> None:
-    """Apply an adapter that has weights for all heads; raises KeyError or RuntimeError if it is of another model."""
-    if missing := {name for name in model.state_dict() if name.startswith("heads.")} - delta.keys():
-        raise KeyError(min(missing))
-    merge(model, delta)
-
-
 def load_multitask(
     model_dir: str | None = None,
     weights: WeightFile = ENCODER,
@@ -151,7 +144,8 @@ def load_multitask(
     model = MultiTask(backbone)
     try:
         delta = load_safetensors(content)
-        _merge_all(model, delta)
+        heads = [name for name in model.state_dict() if name.startswith("heads.")]
+        merge(model, delta | {name: delta[name] for name in heads})  # KeyError if a head is missing
     except (KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{weights.path} has no weights of the shared encoder: {weights.remedy}") from error
     model.backbone = SplitBackbone(

@@ -135,12 +135,9 @@ class TextReader:
 
     def __init__(self, model: SecondStage, tokenizer: Tokenizer) -> None:
         self._model, self._rows = model, Rows(tokenizer)
+        #: The constants of `detectors.text.system_rules.conflict_log_odds` for three readings.
+        self.conflict: list[float] = model.conflict.tolist()
         self._recent = Recent[tuple[str, str], tuple[float, ...]]()
-
-    @property
-    def conflict(self) -> list[float]:
-        """The constants of `detectors.text.system_rules.conflict_log_odds` for three readings."""
-        return self._model.conflict.tolist()
 
     def passages(self, text: str) -> list[str]:
         """Return the parts of a text for `log_odds`: each has the tokens of a window, and consecutive windows overlap.

@@ -55,6 +55,7 @@ class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_f
 class InjectionDetector(EncoderDetector):
     """Detector of attempts to override instructions or to make the model ignore its rules; also finds them inside other text."""
 
+    config: InjectionConfig
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
     revision: ClassVar[int] = 15
@@ -70,10 +71,9 @@ class InjectionDetector(EncoderDetector):
     # The linear model never decides alone that a text is an attack: it is certain of hex dumps and tables of decimals.
     limits: ClassVar[tuple[float, float]] = (0.06, 1.0)
     blend: ClassVar[float] = 0.1
-    languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
     reads_rules: ClassVar[bool] = True
 
-    def __init__(self, config: EncoderConfig | None = None) -> None:
+    def __init__(self, config: InjectionConfig | None = None) -> None:
         super().__init__(config)
         #: The second stage, if the options have it, after `load`.
         self.second: TextReader | None = None
@@ -81,17 +81,13 @@ class InjectionDetector(EncoderDetector):
             self.version = f"{self.version}.{SECOND_STAGE.digest[:8]}"  # type: ignore[misc] # as in EncoderDetector
 
     @property
-    def _options(self) -> InjectionConfig:
-        return self.config if isinstance(self.config, InjectionConfig) else InjectionConfig()
-
-    @property
     def _has_second_stage(self) -> bool:
-        return self._options.second_stage and not self.config.weights
+        return self.config.second_stage and not self.config.weights
 
     @property
     def reads_history(self) -> bool:
         """Whether it reads each text before the model's last message by itself, too."""
-        return self._options.whole_history
+        return self.config.whole_history
 
     def load(self) -> None:
         """Load the models; see `TextDetector.load`."""

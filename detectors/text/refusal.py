@@ -31,7 +31,6 @@ class RefusalDetector(EncoderDetector):
     threshold: ClassVar[float] = 0.5
     limits: ClassVar[tuple[float, float]] = (0.032, 0.97)
     blend: ClassVar[float] = 0.1
-    languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
 
     def scores(self, texts: Sequence[str], odds: NDArray[np.float64], covered: NDArray[np.float64]) -> list[Score]:
         """See `EncoderDetector.scores`."""

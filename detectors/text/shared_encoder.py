@@ -89,6 +89,9 @@ class Engine:
         set_threads(compute.threads)
         self._linear = load_linear()
         self._model = load_multitask(model_dir or None, weights, compute)
+        #: Slope and shift of the log-odds of each task, (tasks, 2), and the constants of `detectors.text.system_rules.conflict_log_odds`.
+        self.calibration: NDArray[np.float64] = self._model.calibration.double().numpy()
+        self.conflict: list[float] = self._model.conflict.double().tolist()
         self._tokenizer = load_tokenizer(model_dir or None)
         self._linear_odds = Recent[str, NDArray[np.float64]]()
         self._outputs = Recent[tuple[str, int], _Output]()
@@ -104,17 +107,6 @@ class Engine:
 
     def _screen(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
         return list(self._linear.highest_logits([views(text) for text in texts]))
-
-    @property
-    def calibration(self) -> NDArray[np.float64]:
-        """Slope and shift of the log-odds of each task, (tasks, 2)."""
-        found: NDArray[np.float64] = self._model.calibration.double().numpy()
-        return found
-
-    @property
-    def conflict(self) -> tuple[float, ...]:
-        """The constants of `detectors.text.system_rules.conflict_log_odds`."""
-        return tuple(self._model.conflict.double().tolist())
 
     def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         """Return the encoder's output for each text, from the cache if the text was encoded recently."""
@@ -198,7 +190,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
     limits: ClassVar[tuple[float, float]]
     blend: ClassVar[float]
     #: Supported languages (ISO 639-1): recall on translated cases is at least half of the recall in English.
-    languages: ClassVar[frozenset[str]] = frozenset({"en"})
+    languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -37,7 +37,6 @@ class ToxicityDetector(EncoderDetector):
     threshold: ClassVar[float] = 0.6
     limits: ClassVar[tuple[float, float]] = (0.015, 0.995)
     blend: ClassVar[float] = 0.15
-    languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
 
     def blend_of(self, text: str) -> float:
         """See `EncoderDetector.blend_of`."""
