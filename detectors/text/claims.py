@@ -13,7 +13,7 @@ _SENTENCE = re.compile(
 #: Maximum length of a sentence, in characters; a longer sentence, such as a line of JSON, is cut.
 _LONGEST = 400
 WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?")  # noqa: RUF001 - both apostrophes
-_NUMBERS = {
+NUMBERS = {
     word: str(value)
     for value, word in enumerate(
         ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -30,7 +30,7 @@ STOP = frozenset(
         "while who whose why will with would you your according text passage says yes",
     )
 )
-_NO_NAMES = STOP | _NUMBERS.keys()
+_NO_NAMES = STOP | NUMBERS.keys()
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|neither|nor|cannot|without)\b|n ?['’]t\b",  # noqa: RUF001 - both apostrophes
     re.IGNORECASE,
@@ -109,11 +109,11 @@ def compared(token: str) -> str:
 
 
 def _is_number(token: str) -> bool:
-    return token[0].isdigit() or token.lower() in _NUMBERS
+    return token[0].isdigit() or token.lower() in NUMBERS
 
 
 def _number(token: str) -> str:
-    return _NUMBERS.get(token.lower(), token.replace(",", "")).rstrip(".:")
+    return NUMBERS.get(token.lower(), token.replace(",", "")).rstrip(".:")
 
 
 def stem(token: str) -> str:

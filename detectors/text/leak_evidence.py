@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from detectors.normalise.encodings import caesar_shift, ciphers, decodings, spelled
+from detectors.text.claims import NUMBERS
 from detectors.text.leak_words import TOKEN, squashed, tokens
 from detectors.text.system_prompt import Kind, Rule, SystemPrompt
 
@@ -29,11 +30,7 @@ MAX_SPELLED = 64
 #: Maximum number of characters of an answer for which each Caesar cipher is tried.
 MAX_CIPHER = 400
 _INITIAL = re.compile(r"^[^\w\n]*([^\W_])", re.MULTILINE)
-_NUMBERS = {
-    word: str(value)
-    for value, word in enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
-}
-_NUMBER_WORD = re.compile("|".join(_NUMBERS))
+_NUMBER_WORD = re.compile("|".join(word for word, digits in NUMBERS.items() if len(digits) == 1))
 _SECOND_PERSON = frozenset({"you", "you're", "your"})
 _RUN_OF_LETTERS = re.compile(r"[^\W\d_]{6,40}")
 
@@ -133,7 +130,7 @@ def _disguised_words(raw: str, distinct: frozenset[str], letters: frozenset[str]
     if any(code in back and code not in plain for code in codes) or any(word in initials for word in letters):
         yield Evidence(_INSTRUCTIONS, _DISGUISED, 0, len(raw))
     for run in islice(spelled(raw, least=3).split(), MAX_SPELLED):
-        number = _NUMBER_WORD.sub(lambda word: _NUMBERS[word.group()], run)
+        number = _NUMBER_WORD.sub(lambda word: NUMBERS[word.group()], run)
         if len(run) > 3 and any(
             one in distinct or any(word in one for word in distinct if len(word) > 4) for one in {run, number}
         ):

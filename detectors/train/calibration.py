@@ -10,7 +10,6 @@ regression on the readings of `detectors.text.system_rules`. Its texts are of th
 trained: requests for the secret, harmless requests to the same assistants, and harmless texts of all other sources.
 """
 
-import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,8 +23,9 @@ from scipy.optimize import Bounds, minimize
 from detectors.base import Turn
 from detectors.evaluate.datasets import SHIPPED_SEED
 from detectors.evaluate.examples import Example
+from detectors.evaluate.scoring import load_text
 from detectors.models.multitask import TASKS
-from detectors.registry import create_text
+from detectors.models.weight_files import WeightFile
 from detectors.text.injection import InjectionDetector
 from detectors.text.shared_encoder import EncoderDetector
 from detectors.text.system_rules import guards_secret
@@ -87,10 +87,8 @@ def few_of_each_source(held: Sequence[Example], task: int, most: int) -> list[Ex
 
 def _load_detector(name: str, weights: Path) -> EncoderDetector:
     """Return a loaded detector with the encoder of the file ``weights``."""
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    detector = create_text(name, {"weights": str(weights), "weights_sha256": digest})
+    detector = load_text(name, weights=str(weights), weights_sha256=WeightFile.own(weights).digest)
     assert isinstance(detector, EncoderDetector)
-    detector.load()
     return detector
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
 from detectors.train.injection_texts import attack, lookalike, planted, planted_benign
-from detectors.train.toxicity_texts import abuse, contrast, foreign, harmless, retort
+from detectors.train.toxicity_texts import abuse, contrast, foreign, retort
 
 ItemT = TypeVar("ItemT")
 #: Split → (seed, factor of the counts below).
@@ -19,8 +19,8 @@ Table = tuple[tuple[str, Callable[..., str], int, Labels], ...]
 SHARED: Table = (
     ("own_attack", attack, 3600, labels(UNKNOWN, 1.0)),
     ("own_twin", lookalike, 3600, labels(0.0)),
-    ("own_abuse", abuse, 1000, labels(1.0)),
-    ("own_harmless", harmless, 1300, labels(0.0)),
+    ("own_abuse", partial(abuse, "toxic"), 1000, labels(1.0)),
+    ("own_harmless", partial(abuse, "harmless"), 1300, labels(0.0)),
 )
 #: Sources with separate templates for each split; the split is the second argument of the function.
 BY_SPLIT: Table = (

@@ -24,20 +24,11 @@ POOLS = (
 )
 
 
-def _abuse(name: str, rng: random.Random) -> str:
+def abuse(name: str, rng: random.Random) -> str:
+    """Return an insult or a threat (``toxic``), or a ``harmless`` text that contains the same words."""
     source = read_source("abuse")
     text = capitalised(fill(rng.choice(source.templates[name]), source.slots, rng))
     return text.lower() if rng.random() < 0.2 else text.rstrip(".") if rng.random() < 0.2 else text
-
-
-def abuse(rng: random.Random) -> str:
-    """Return an insult or a threat."""
-    return _abuse("toxic", rng)
-
-
-def harmless(rng: random.Random) -> str:
-    """Return a harmless text that contains words of `abuse`."""
-    return _abuse("harmless", rng)
 
 
 def _about_group(template: str, rng: random.Random) -> str:
