@@ -21,7 +21,7 @@ from ray import cluster_resources, is_initialized, serve
 from serving.api_keys import KeyRing, keys_path
 from serving.backend import Backend, BackendLost, ModelInfo, ModelRequest
 from serving.capture.recorder import Recorder
-from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, ENGINES_WITHOUT_FILES
+from serving.engine.catalogue import CATALOGUE
 from serving.engine.errors import ModelNotFoundError
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
@@ -46,7 +46,7 @@ from serving.replica.model_server import ModelServer
 from serving.replica.model_versions import ModelVersions
 from serving.replica.ray_backend import RayBackend
 from serving.routes import RouteTable
-from serving.settings import CaptureSettings, HttpSettings, ModelSettings
+from serving.settings import ENGINES_WITHOUT_FILES, CaptureSettings, HttpSettings, ModelSettings
 from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_backend import UpstreamBackend
 from serving.vllm.llm_config import HEALTH_OPTIONS, REPLICA_CPUS, replica_options
@@ -176,7 +176,6 @@ def _engine(settings: ModelSettings, model_dir: Path) -> Engine:
     return create_engine(
         kind=settings.engine,
         model_dir=model_dir,
-        name=settings.name,
         device=settings.device,
         dtype=settings.dtype,
         slots=settings.slots,
@@ -191,7 +190,7 @@ def version_server(args: AppArgs, name: str, version: str) -> ModelServer:
     Raises ModelNotFoundError without the weights, and ModelInvalidError if the file is not complete, as during a copy.
     """
     settings, weights = args.models[name], version_weights(args.home, version)
-    if settings.engine not in ENGINES_WITHOUT_FILES and settings.name != ECHO_MODEL:
+    if settings.engine not in ENGINES_WITHOUT_FILES:
         if not weights.is_file():
             raise ModelNotFoundError(f"{weights} does not exist: copy it from a backup, or run `weir route kill`")
         check_whole_apart(weights)
@@ -329,7 +328,7 @@ def _deployed(args: AppArgs, name: str, *, is_only: bool) -> serve.Application:
 
 def _gpus(settings: ModelSettings) -> float:
     """Return the number of GPUs of a replica: 1 if Ray has a GPU, and the engine and the settings allow a GPU, else 0."""
-    if settings.device == "cpu" or not is_initialized() or {settings.engine, settings.name} & {"openvino", ECHO_MODEL}:
+    if settings.device == "cpu" or not is_initialized() or settings.engine in {"openvino", *ENGINES_WITHOUT_FILES}:
         return 0
     resources: dict[str, float] = cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types for it
     return 1 if resources.get("GPU", 0) >= 1 else 0
@@ -343,7 +342,7 @@ def _uses_vllm(settings: ModelSettings, model_dir: Path | None, gpus: float) -> 
         return False
     if model_dir is not None:
         return (model_dir / "config.json").is_file()
-    return settings.name not in {ECHO_MODEL, *CATALOGUE} and not settings.name.endswith(".gguf")
+    return settings.name not in CATALOGUE and not settings.name.endswith(".gguf")
 
 
 def _backends(handles: dict[str, Any], args: AppArgs) -> dict[str, Backend]:

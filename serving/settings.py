@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from functools import reduce
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from stream.address import Host, is_address
@@ -14,7 +14,9 @@ from stream.section import Section, check_order, overlaid
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Engine = Literal["auto", "openvino", "vllm", "transformers", "upstream", "echo"]
+EngineName = Literal["auto", "openvino", "vllm", "transformers", "upstream", "echo"]
+#: Engines that read no model files and use no GPU of a replica.
+ENGINES_WITHOUT_FILES = frozenset({"echo", "upstream"})
 
 _KIB = 1024
 #: Connections that the endpoint keeps open at the same time; further ones wait in the kernel's queue.
@@ -99,8 +101,9 @@ class ModelSettings(Section):
         description="openvino: float32 is exact, with the other values OpenVINO chooses the fastest type; transformers: auto is bfloat16 on a GPU, float32 on a CPU; vllm: its argument dtype",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if Ray has one")
-    engine: Engine = Field(
+    engine: EngineName = Field(
         "auto",
+        validate_default=True,
         description="what generates the text; auto: vllm if Ray has a GPU, vllm is installed and the model is in Hugging Face's format, else openvino on a CPU "
         "for a GGUF file or OpenVINO IR, else transformers; upstream: another OpenAI-compatible server",
     )
@@ -130,7 +133,8 @@ class ModelSettings(Section):
     )
     slots: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="requests that a replica generates at the same time; upstream: connections of a gateway; 0: 32 for openvino, 8 for the other engines",
+        description="requests that a replica generates at the same time; upstream: connections of a gateway; "
+        f"0: {_OPENVINO_SLOTS} for openvino, {_SLOTS} for the other engines",
     )
     max_length: Count = Field(
         2048, description="limit of the tokens of one request (prompt and completion together); upstream: none"
@@ -164,6 +168,11 @@ class ModelSettings(Section):
         {},
         description="vllm: fields of the LLMConfig that differ for separate prefill replicas; empty: no prefill replicas",
     )
+
+    @field_validator("engine")
+    @classmethod
+    def _echo_is_a_model_and_its_engine(cls, value: EngineName, info: ValidationInfo) -> EngineName:
+        return "echo" if value == "auto" and info.data.get("name") == "echo" else value
 
     @model_validator(mode="after")
     def _replicas_in_order(self) -> Self:

@@ -34,10 +34,6 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     wheel: WheelSource | None = None
 
 
-ECHO_MODEL = "echo"
-#: Engines that read no model files.
-ENGINES_WITHOUT_FILES = frozenset({"echo", "upstream"})
-
 CATALOGUE: dict[str, KnownModel] = {
     "smollm2-135m-instruct": KnownModel(
         hub=HubSource(

@@ -1,6 +1,6 @@
 """An engine without a model: its answer is the prompt. Benchmarks use it to measure everything except the model.
 
-The model name `echo` selects this engine. Each word is one token; the token is an integer made of the word's bytes.
+Each word is one token; the token is an integer made of the word's bytes.
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
-from serving.engine.catalogue import ECHO_MODEL
 from serving.engine.chunk_queue import check_prompt
 from serving.engine.errors import EngineClosedError
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, Sampling
@@ -23,7 +22,7 @@ class EchoEngine:
     """Answers with the first `max_tokens` words of the prompt."""
 
     name = "echo"
-    model_version = ECHO_MODEL
+    model_version = "echo"
     context_length = _CONTEXT_LENGTH
     features: frozenset[EngineFeature] = frozenset()
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from serving.engine.catalogue import ECHO_MODEL
 from serving.engine.echo_engine import EchoEngine
 from serving.engine.errors import EngineUnavailableError
 from serving.engine.gguf_file import is_readable
@@ -17,7 +16,6 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     *,
     kind: str = "auto",
     model_dir: Path,
-    name: str,
     device: str = "auto",
     dtype: str = "auto",
     slots: int = 0,
@@ -30,7 +28,7 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     ----------
     kind
         `openvino` (reads GGUF files and OpenVINO IR, on a CPU), `transformers` (any causal language model), `echo`, or `auto`:
-        echo for the model `echo`; openvino if the device is a CPU and OpenVINO can read the model; else transformers.
+        openvino if the device is a CPU and OpenVINO can read the model; else transformers.
     model_dir
         The model's directory or GGUF file, from `serving.engine.fetch_model.ensure`.
     device
@@ -50,7 +48,7 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     EngineUnavailableError
         The device is not available to this engine or here.
     """
-    if kind == "echo" or (kind == "auto" and name == ECHO_MODEL):
+    if kind == "echo":
         return EchoEngine()
     if kind == "openvino" and device == "cuda":
         raise EngineUnavailableError("engine 'openvino' runs on a CPU: set device 'cpu', or engine 'transformers'")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, HubSource, WheelSource
+from serving.engine.catalogue import CATALOGUE, HubSource, WheelSource
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
 from serving.engine.gguf_file import check_whole, find_gguf, gguf_models, is_readable, rewrite_as_f16
 from serving.engine.hub_download import from_hub, hub_revision
@@ -30,7 +30,6 @@ from serving.engine.model_files import (
 from stream.files import FileLock, file_digest
 
 __all__ = [
-    "ECHO_MODEL",
     "ModelFiles",
     "default_cache_dir",
     "ensure",
@@ -56,7 +55,7 @@ def ensure(
     Parameters
     ----------
     name
-        A name in the catalogue, `echo`, a directory, a GGUF file, or a hub repository `owner/name[@revision]`.
+        A name in the catalogue, a directory, a GGUF file, or a hub repository `owner/name[@revision]`.
     cache_dir
         Folder of fetched models; `default_cache_dir()` if `None`.
     source
@@ -71,8 +70,6 @@ def ensure(
     EngineError
         The files cannot be written to `cache_dir`.
     """
-    if name == ECHO_MODEL:
-        return ModelFiles(path=Path(), digest=ECHO_MODEL, source="builtin", version=ECHO_MODEL)
     cache = cache_dir or default_cache_dir()
     if name in CATALOGUE:
         return _known(name, cache, source, progress)
@@ -124,7 +121,7 @@ def _local(model: Path) -> ModelFiles:
 def _repository(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:
     if "/" not in name or source == "wheel":
         raise ModelNotFoundError(
-            f"model {name!r} is neither a known name nor a directory: set one of {', '.join([*CATALOGUE, ECHO_MODEL])}, "
+            f"model {name!r} is neither a known name nor a directory: set one of {', '.join(CATALOGUE)}, "
             "a model directory, a GGUF file, or a hub repository owner/name"
         )
     repository, _, revision = name.partition("@")

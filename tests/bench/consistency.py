@@ -61,7 +61,7 @@ async def main() -> None:
     detector = create_text("consistency")
     detector.load()
     engine = create_engine(
-        kind="openvino", model_dir=default_model(), name="bench", device="cpu", dtype="auto", slots=SLOTS, threads=2
+        kind="openvino", model_dir=default_model(), device="cpu", dtype="auto", slots=SLOTS, threads=2
     )
     engine.load()
     asked = list(questions())

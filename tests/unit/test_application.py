@@ -57,7 +57,5 @@ def test_an_upstream_model_has_no_replica_and_no_files(tmp_path, monkeypatch, ot
     assert {name: handle._bound_deployment.name for name, handle in handles.items()} == deployed
     assert set(args.models) == {"gpt", *deployed}
     assert {_model_dir(args, name) for name in args.models} == {Path()}
-    assert ensure_models(load_settings().settings, lambda _what, _share: None) == (
-        {"echo": Path()} if "echo" in deployed else {}
-    )
+    assert ensure_models(load_settings().settings, lambda _what, _share: None) == {}
     assert "sk-1" not in args.model_dump_json() + repr(args)

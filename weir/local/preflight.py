@@ -11,11 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from serving.engine.catalogue import ENGINES_WITHOUT_FILES
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
 from serving.engine.fetch_model import ModelFiles, ensure
 from serving.ray_local import RayLayout
-from serving.settings import ModelSettings
+from serving.settings import ENGINES_WITHOUT_FILES, ModelSettings
 from stream.files import FileLock
 from weir.errors import StackError
 from weir.home.disk_space import FULL_BYTES, MIB, NEEDED_BYTES, free_bytes

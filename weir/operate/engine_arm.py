@@ -25,9 +25,7 @@ class ServedFile:
         check_whole(file)
         self._file = file
         dtype = "float32" if exact else "auto"
-        self._engine: Engine = create_engine(
-            kind="openvino", model_dir=file, name=str(file), device="cpu", dtype=dtype, slots=slots
-        )
+        self._engine: Engine = create_engine(kind="openvino", model_dir=file, device="cpu", dtype=dtype, slots=slots)
         self._engine.load()
 
     def answers(self, conversations: Sequence[Messages], max_tokens: int) -> list[str]:

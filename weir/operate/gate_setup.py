@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from serving.engine.catalogue import ENGINES_WITHOUT_FILES
+from serving.settings import ENGINES_WITHOUT_FILES
 from stream.errors import StreamError
 from stream.loop.gate.report import GateReport, write_report
 from stream.loop.gate.run import GateRun, run_gate

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from serving.engine.catalogue import CATALOGUE, ENGINES_WITHOUT_FILES
+from serving.engine.catalogue import CATALOGUE
 from serving.engine.fetch_model import default_cache_dir
 from serving.engine.model_files import read_manifest
-from serving.settings import ModelSettings
+from serving.settings import ENGINES_WITHOUT_FILES, ModelSettings
 from stream.files import file_digest
 
 _BLOCK = 1024 * 1024

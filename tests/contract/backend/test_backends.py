@@ -35,7 +35,7 @@ def model_files(tmp_path_factory):
 
 @asynccontextmanager
 async def replica(kind, files):
-    engine = create_engine(kind=kind, model_dir=files, name="tiny", device="cpu", dtype="float32", slots=3, threads=1)
+    engine = create_engine(kind=kind, model_dir=files, device="cpu", dtype="float32", slots=3, threads=1)
     server = ModelServer(engine, max_requests=8, max_length=256 if kind == "openvino" else 32_768)
     await server.load()
     try:

@@ -124,9 +124,9 @@ def test_the_served_models_are_named_with_their_engines(home, ledger, monkeypatc
     monkeypatch.setenv("WEIR_MODELS__ECHO", "{}")
     assert json.loads(run("--json").stdout)["models"] == [
         {"name": "gpt", "engine": "upstream", "base_url": "http://127.0.0.1:1/v1"},
-        {"name": "echo", "engine": "auto", "base_url": ""},
+        {"name": "echo", "engine": "echo", "base_url": ""},
     ]
-    assert "gpt (upstream http://127.0.0.1:1/v1), echo (auto)" in run().stdout
+    assert "gpt (upstream http://127.0.0.1:1/v1), echo (echo)" in run().stdout
 
 
 @pytest.mark.usefixtures("dead_score")

@@ -243,10 +243,6 @@ def test_the_error_for_an_unknown_name_lists_the_known_models(name, tmp_path, mo
         assert repr(name) in str(error.value)
 
 
-def test_the_echo_engine_needs_no_files():
-    assert weights.ensure("echo").source == "builtin"
-
-
 def test_a_cache_folder_that_cannot_be_created_is_an_error(fake_wheel, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EngineError, match=r"models cannot be written to .*set another folder"):

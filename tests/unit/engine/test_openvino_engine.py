@@ -3,7 +3,6 @@ import itertools
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +22,7 @@ _TOKENS = 12
 
 
 def _build(model, **changes):
-    return create_engine(**{"model_dir": model, "name": "tiny", "device": "cpu", "slots": 2, "threads": 1, **changes})
+    return create_engine(**{"model_dir": model, "device": "cpu", "slots": 2, "threads": 1, **changes})
 
 
 async def _collect(engine, prompt, **changes):
@@ -66,7 +65,7 @@ def test_in_float32_the_default_model_answers_as_in_transformers_alone_and_in_a_
 
 
 def test_in_the_fast_mode_the_default_model_loads_with_one_thread(smollm_files):
-    build = f"create_engine(model_dir=Path({str(smollm_files.path)!r}), name='m', slots=1, threads=1)"
+    build = f"create_engine(model_dir=Path({str(smollm_files.path)!r}), slots=1, threads=1)"
     script = f"from pathlib import Path; from serving.engine.factory import create_engine; {build}.load()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
@@ -245,6 +244,5 @@ def test_a_gpu_that_is_missing_is_rejected(tiny_dir):
 def test_auto_chooses_by_the_model(tiny_gguf, tiny_dir):
     assert _build(tiny_gguf).name == "openvino"
     assert _build(tiny_dir).name == "transformers"
-    assert _build(Path(), name="echo").name == "echo"
     with pytest.raises(EngineUnavailableError, match=r"neither one \.gguf file nor openvino_model\.xml"):
         _build(tiny_dir, kind="openvino")

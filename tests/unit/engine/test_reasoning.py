@@ -137,7 +137,7 @@ def thinking_model(tiny_dir, tmp_path) -> Path:
 
 
 async def test_transformers_reasons_by_its_template_but_not_in_a_schema(thinking_model):
-    engine = create_engine(kind="transformers", model_dir=thinking_model, name="t", device="cpu", slots=2, threads=1)
+    engine = create_engine(kind="transformers", model_dir=thinking_model, device="cpu", slots=2, threads=1)
     engine.load()
     try:
         answer, _ = await _answer(engine, "hello", temperature=0.0, max_tokens=20)
@@ -155,9 +155,7 @@ async def test_openvino_reasons_by_its_template(tmp_path, monkeypatch, template,
     monkeypatch.setattr(
         "tests.support.tiny_llama.TEMPLATE", template + ("{# </think> #}" if template != TEMPLATE else "")
     )
-    engine = create_engine(
-        kind="openvino", model_dir=save_tiny_gguf(tmp_path), name="t", device="cpu", slots=2, threads=1
-    )
+    engine = create_engine(kind="openvino", model_dir=save_tiny_gguf(tmp_path), device="cpu", slots=2, threads=1)
     engine.load()
     try:
         answer, _ = await _answer(engine, "hello", temperature=0.0, max_tokens=20)

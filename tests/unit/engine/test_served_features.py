@@ -39,7 +39,7 @@ def transformers(tiny_dir):
 
 
 def _served(kind, path) -> Iterator[ModelServer]:
-    engine = create_engine(kind=kind, model_dir=path, name="m", device="cpu", dtype="float32", slots=4, threads=1)
+    engine = create_engine(kind=kind, model_dir=path, device="cpu", dtype="float32", slots=4, threads=1)
     engine.load()
     yield ModelServer(engine, max_requests=8, max_length=1024)
     asyncio.run(engine.close())

@@ -87,9 +87,7 @@ def test_unusual_schemas_are_passed_to_xgrammar(schema):
 
 @pytest.fixture(scope="module")
 def server(tiny_dir):
-    engine = create_engine(
-        kind="transformers", model_dir=tiny_dir, name="m", device="cpu", dtype="float32", slots=4, threads=1
-    )
+    engine = create_engine(kind="transformers", model_dir=tiny_dir, device="cpu", dtype="float32", slots=4, threads=1)
     engine.load()
     yield ModelServer(engine, max_requests=8, max_length=1024)
     asyncio.run(engine.close())

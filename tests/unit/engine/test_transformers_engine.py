@@ -16,7 +16,7 @@ from tests.support.tiny_llama import greedy
 
 @pytest.fixture
 def engine(tiny_dir):
-    engine = create_engine(kind="transformers", model_dir=tiny_dir, name="tiny", device="cpu", slots=2, threads=1)
+    engine = create_engine(kind="transformers", model_dir=tiny_dir, device="cpu", slots=2, threads=1)
     engine.load()
     yield engine
     asyncio.run(engine.close())
@@ -68,9 +68,7 @@ async def test_a_stop_string_frees_the_slot(engine):
 async def test_the_engine_reads_a_gguf_file_and_answers_as_openvino(tiny_gguf):
     texts = []
     for kind in ("transformers", "openvino"):
-        engine = create_engine(
-            kind=kind, model_dir=tiny_gguf, name="tiny", device="cpu", dtype="float32", slots=1, threads=1
-        )
+        engine = create_engine(kind=kind, model_dir=tiny_gguf, device="cpu", dtype="float32", slots=1, threads=1)
         engine.load()
         prompt = engine.encode_chat([{"role": "user", "content": "naïve 👋 17"}])
         sampling = Sampling(max_tokens=40, temperature=0.0)
@@ -84,7 +82,7 @@ async def test_the_engine_reads_a_gguf_file_and_answers_as_openvino(tiny_gguf):
 def test_the_safetensors_of_a_directory_are_loaded_even_if_it_has_a_gguf_file(tiny_dir, tiny_gguf, tmp_path):
     shutil.copytree(tiny_dir, tmp_path, dirs_exist_ok=True)
     shutil.copy(tiny_gguf, tmp_path)
-    engine = create_engine(model_dir=tmp_path, name="tiny", device="cpu", slots=1)
+    engine = create_engine(model_dir=tmp_path, device="cpu", slots=1)
     assert engine.name == "transformers"
     assert source_of(tmp_path) == {"pretrained_model_name_or_path": tmp_path}
 
@@ -98,7 +96,7 @@ def pickled(tiny_dir, folder):
 
 
 def load_engine(folder):
-    engine = create_engine(model_dir=folder, name="tiny", device="cpu", slots=1)
+    engine = create_engine(model_dir=folder, device="cpu", slots=1)
     try:
         engine.load()
     finally:

@@ -111,6 +111,7 @@ def test_replicas_of_vllm_wait_for_a_gpu_of_a_cluster(tmp_path, monkeypatch, *, 
         ({"engine": "echo"}, 0),
         ({"name": "echo"}, 0),
         ({"engine": "transformers"}, 1),
+        ({"engine": "transformers", "name": "openvino"}, 1),
         ({"engine": "transformers", "device": "cpu"}, 0),
     ],
 )

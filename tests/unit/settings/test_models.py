@@ -40,6 +40,12 @@ def test_each_table_is_a_model_whose_weights_have_its_name_by_default(load):
     assert models["small"].slots == 4
 
 
+@pytest.mark.parametrize(("fields", "engine"), [("", "echo"), ('engine = "openvino"\n', "openvino")])
+def test_the_engine_of_the_model_echo_is_echo_unless_another_is_set(load, fields, engine):
+    assert load(f'[models."echo"]\n{fields}').settings.served_models()["echo"].engine == engine
+    assert load(f'[model]\nname = "echo"\n{fields}').settings.model.engine == engine
+
+
 def test_without_tables_the_one_model_is_served(load):
     assert list(load('[model]\nname = "echo"\n').settings.served_models()) == ["echo"]
 
