@@ -13,38 +13,12 @@ from stream.wire import ABORTED_TYPE, EVENT_TYPES
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
-#: Findings and alerts about Weir itself have no side.
-_SIDES = ("", "input", "output")
-_OPERATIONS = ("chat", "text_completion", "embeddings", "responses")
-#: Values of a field in this version, by struct and field; a consumer must accept others.
-_KNOWN = {
-    ("RequestRecord", "operation"): _OPERATIONS,
-    ("ResponseRecord", "operation"): _OPERATIONS,
-    ("ResponseRecord", "status"): ("complete", "error", "cancelled", "aborted"),
-    ("Choice", "finish_reason"): ("stop", "length", "tool_calls", "content_filter"),
-    ("GapRecord", "reason"): ("full", "disk", "oversize", "damaged"),
-    ("Tick", "stage"): ("capture", "score", "watch"),
-    ("Verdict", "side"): ("input", "output"),
-    ("ExplanationRecord", "side"): ("input", "output"),
-    ("Signal", "side"): ("input", "output"),
-    ("FindingRecord", "side"): _SIDES,
-    ("AlertRecord", "side"): _SIDES,
-    ("AlertRecord", "state"): ("firing", "resolved"),
-    ("AlertRecord", "severity"): ("info", "warning", "critical"),
-    ("AlertRecord", "sentinels"): ("", "moved", "still"),
-    ("SilenceRecord", "side"): _SIDES,
-    ("RetrainingRecord", "state"): (
-        *("requested", "suppressed", "approved", "rejected", "dataset", "started", "progress", "trained", "completed"),
-        *("blessed", "refused", "shadow", "canary", "promoted", "rolled_back", "failed", "expired"),
-    ),
-}
-
 
 def components(ref_template: str) -> dict[str, Schema]:
     """Return {struct: schema} for all event data and the nested structs; `ref_template` contains ``{name}``."""
     structs = sorted(set(EVENT_TYPES.values()), key=lambda struct: struct.__name__)
     _, found = msgspec.json.schema_components(structs, ref_template=ref_template)
-    return {name: _described(name, schema) for name, schema in sorted(found.items())}
+    return {name: _described(schema) for name, schema in sorted(found.items())}
 
 
 def event_schemas() -> dict[str, Schema]:
@@ -67,14 +41,10 @@ def event_schema(event_type: str) -> Schema:
     return head | body | ({"$defs": needed} if needed else {})
 
 
-def _described(struct: str, schema: Schema) -> Schema:
-    """Return `schema` with a clean description and the known values of its fields."""
-    described: Schema = _without_discriminators(schema) | {"description": cleandoc(schema.get("description", ""))}
-    described["properties"] = {
-        field: node | {"examples": list(known)} if (known := _KNOWN.get((struct, field))) else node
-        for field, node in described["properties"].items()
-    }
-    return described
+def _described(schema: Schema) -> Schema:
+    """Return `schema` with a clean description."""
+    described: Schema = _without_discriminators(schema)
+    return described | {"description": cleandoc(schema.get("description", ""))}
 
 
 def _without_discriminators(node: Any) -> Any:

@@ -4,7 +4,12 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from stream.wire.events.base import Count, EventData, Seconds
+from stream.wire.events.base import AnySide, Count, EventData, Seconds
+
+_RETRAINING_STATES = [
+    *("requested", "suppressed", "approved", "rejected", "dataset", "started", "progress", "trained", "completed"),
+    *("blessed", "refused", "shadow", "canary", "promoted", "rolled_back", "failed", "expired"),
+]
 
 
 class LogRange(EventData, frozen=True, kw_only=True):
@@ -33,12 +38,12 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "weir.alert.v1"
 
     alert_id: str
-    state: str
+    state: Annotated[str, msgspec.Meta(examples=["firing", "resolved"])]
     detector: str
-    severity: str
+    severity: Annotated[str, msgspec.Meta(examples=["info", "warning", "critical"])]
     tenant: str
     model: str
-    side: str
+    side: AnySide
     opened_at: Seconds
     at: Seconds
     resolved_at: Seconds | None = None
@@ -56,7 +61,7 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     limit: float = 0.0
     feature: str = ""
     runbook: str = ""
-    sentinels: str = ""
+    sentinels: Annotated[str, msgspec.Meta(examples=["", "moved", "still"])] = ""
     part: str = ""
     model_version: str = ""
     features: tuple[str, ...] = ()
@@ -76,7 +81,7 @@ class SilenceRecord(EventData, frozen=True, kw_only=True):
     alert_id: str
     tenant: str
     model: str
-    side: str
+    side: AnySide
     detector: str
     at: Seconds
     until: Seconds
@@ -106,7 +111,7 @@ class RetrainingRecord(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "weir.retraining.v1"
 
     retraining_id: str
-    state: str
+    state: Annotated[str, msgspec.Meta(examples=_RETRAINING_STATES)]
     reason: str
     tenant: str
     model: str

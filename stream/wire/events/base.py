@@ -1,7 +1,7 @@
 """The base of every event's data, and the ranges of its numbers.
 
 JSON does not limit numbers, but SQLite and OTLP do. A number out of its range is a schema error, so that no consumer
-stops at a record that it cannot store.
+stops at a record that it cannot store. The examples of a text are its values in this version; a consumer must accept others.
 """
 
 from typing import Annotated, ClassVar
@@ -22,6 +22,10 @@ Int64 = Annotated[int, msgspec.Meta(ge=MIN_INT64, le=MAX_INT64)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 #: A duration, or a time since the epoch up to the year 9999, as ``ce_time``.
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=LATEST)]
+#: Prompts or answers.
+Side = Annotated[str, msgspec.Meta(examples=["input", "output"])]
+#: The side of a finding or an alert; "" if it is about Weir itself.
+AnySide = Annotated[str, msgspec.Meta(examples=["", "input", "output"])]
 
 
 class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

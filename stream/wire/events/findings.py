@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from stream.wire.events.base import Count, EventData, Int64, Seconds
+from stream.wire.events.base import AnySide, Count, EventData, Int64, Seconds, Side
 
 
 class Span(EventData, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Verdict(EventData, frozen=True, kw_only=True):
     event_id: str
     tenant: str
     model: str
-    side: str
+    side: Side
     detector: str
     version: str
     flagged: bool
@@ -71,7 +71,7 @@ class ExplanationRecord(EventData, frozen=True, kw_only=True):
     event_id: str
     tenant: str
     model: str
-    side: str
+    side: Side
     detector: str
     version: str
     method: str
@@ -95,7 +95,7 @@ class Signal(EventData, frozen=True, kw_only=True):
     event_id: str
     tenant: str
     model: str
-    side: str
+    side: Side
     time: Seconds
     principal: str = ""
     model_version: str = ""
@@ -120,7 +120,7 @@ class FindingRecord(EventData, frozen=True, kw_only=True):
 
     tenant: str
     model: str
-    side: str
+    side: AnySide
     detector: str
     version: str
     time: Seconds

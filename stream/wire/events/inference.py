@@ -5,7 +5,7 @@ Specification: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-events/
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,8 @@ from stream.wire.events.base import Count, EventData, Int64, Seconds, Share
 SHOWN_REASON = re.compile(r"[A-Za-z_]{1,32}")
 #: The name of a message that is no message of the client, but a text that the client sent beside the messages.
 ADDED = "weir.added"
+_FinishReason = Annotated[str | None, msgspec.Meta(examples=["stop", "length", "tool_calls", "content_filter"])]
+_Operation = Annotated[str, msgspec.Meta(examples=["chat", "text_completion", "embeddings", "responses"])]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -131,7 +133,7 @@ class Choice(_WithParts, frozen=True, kw_only=True):
     """One of the model's alternative answers to a request."""
 
     role: str = "assistant"
-    finish_reason: str | None = None
+    finish_reason: _FinishReason = None
 
 
 def joined_text(messages: Iterable[_WithParts]) -> str:
@@ -224,7 +226,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     model_version: str = ""
     principal: str = ""
     conversation_id: str = ""
-    operation: str = "chat"
+    operation: _Operation = "chat"
     stream: bool = False
     messages: tuple[Message, ...] = ()
     tools: tuple[ToolDefinition, ...] = ()
@@ -271,11 +273,11 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     request_id: str
     tenant: str
     model: str
-    status: str
+    status: Annotated[str, msgspec.Meta(examples=["complete", "error", "cancelled", ABORTED])]
     model_version: str = ""
     principal: str = ""
     conversation_id: str = ""
-    operation: str = "chat"
+    operation: _Operation = "chat"
     stream: bool = False
     messages: tuple[Choice, ...] = ()
     context: tuple[Message, ...] = ()

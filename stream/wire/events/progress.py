@@ -1,6 +1,8 @@
 """Progress events: ticks, the ends of sources, and gaps (counts of lost records)."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+import msgspec
 
 from stream.wire.events.base import Count, EventData, Int64, Seconds
 
@@ -14,7 +16,7 @@ class GapRecord(EventData, frozen=True, kw_only=True):
     first_number: Count
     last_number: Count
     count: Count
-    reason: str
+    reason: Annotated[str, msgspec.Meta(examples=["full", "disk", "oversize", "damaged"])]
     request_ids: tuple[str, ...] = ()
 
 
@@ -34,7 +36,7 @@ class Tick(EventData, frozen=True, kw_only=True):
 
     event_type: ClassVar[str] = "weir.tick.v1"
 
-    stage: str = "capture"
+    stage: Annotated[str, msgspec.Meta(examples=["capture", "score", "watch"])] = "capture"
     partition: Int64 = -1
     sources: dict[str, Seconds] = {}
     closed: tuple[str, ...] = ()
