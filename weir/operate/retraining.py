@@ -9,9 +9,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from stream.wire import RetrainingRecord
-from weir.client import Retraining
 
-EventT = TypeVar("EventT", Retraining, RetrainingRecord)
+EventT = TypeVar("EventT", bound=RetrainingRecord)
 
 
 class RetrainingEntry(msgspec.Struct, Generic[EventT], frozen=True, kw_only=True):
@@ -41,7 +40,7 @@ class RetrainingHistory(Generic[EventT]):
         return key
 
 
-def _key(event: Retraining | RetrainingRecord) -> Hashable:
+def _key(event: RetrainingRecord) -> Hashable:
     """Return the key of an event's group.
 
     The key of a suppressed event contains its failed conditions, not its reason, because the numbers in a reason vary.

@@ -12,7 +12,7 @@ _RETRAINING_STATES = [
 ]
 
 
-class LogRange(EventData, frozen=True, kw_only=True):
+class LogRange(EventData, frozen=True, kw_only=True, omit_defaults=False):
     """The offsets of `topic` on which a decision is based, by partition: `first` inclusive, `last` exclusive."""
 
     topic: str

@@ -1,8 +1,10 @@
-"""The changes of retraining requests that a program receives."""
+"""The events that a program receives: their fields, and the changes of retraining requests."""
 
+import msgspec
 import pytest
 
-from stream.wire import RetrainingRecord
+from stream.contract.examples import example_event
+from stream.wire import AlertRecord, RetrainingRecord
 from weir.client.client import _ChangeFilter
 
 
@@ -27,3 +29,12 @@ def test_a_state_that_is_published_again_is_received_once(published, received):
         event = changes.retraining(record)
         found += [] if event is None else [f"{event.state} {event.at:g}"]
     assert found == received
+
+
+@pytest.mark.parametrize(("kind", "more"), [(AlertRecord, {"silenced"}), (RetrainingRecord, set())])
+def test_a_program_receives_and_json_prints_every_field_of_the_event(kind, more):
+    data = example_event(kind.event_type).data
+    changes = _ChangeFilter()
+    found = changes.alert(data) or changes.retraining(data)
+    assert msgspec.structs.asdict(data).items() <= msgspec.structs.asdict(found).items()
+    assert set(msgspec.json.decode(msgspec.json.encode(found))) == {*kind.__struct_fields__, *more}
