@@ -69,19 +69,7 @@ class Channel(NamedTuple):
 
 
 CHANNELS = tuple(
-    Channel(name, str(getattr(TopicNames, name).__doc__))
-    for name in (
-        "inference",
-        "verdicts",
-        "signals",
-        "findings",
-        "alerts",
-        "retraining",
-        "models",
-        "feedback",
-        "dead_letters",
-        "replay",
-    )
+    Channel(name, str(value.__doc__)) for name, value in vars(TopicNames).items() if isinstance(value, property)
 )
 
 
