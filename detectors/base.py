@@ -180,12 +180,20 @@ class TextDetector(Detector[ConfigT]):
     def check_options(self) -> None:
         """Raise ConfigError if an option without a usable default is not set, so that a wrong setting is found before `load`."""
 
-    @abc.abstractmethod
+    #: What ``load()`` loaded, or True without weights; None before ``load()``.
+    _loaded: object = None
+
     def load(self) -> None:
-        """Load weights and compile patterns; a second call does nothing.
+        """Load weights and compile patterns; a second call does nothing. A detector without weights needs no own method.
 
         Raises WeightsError if weights are missing or their digest is not the pinned digest.
         """
+        self._loaded = True
+
+    def check_loaded(self) -> None:
+        """Raise NotLoadedError if ``load()`` was not called."""
+        if self._loaded is None:
+            raise NotLoadedError(f"{self.name} is not loaded: call load() once in the process that scores")
 
     @abc.abstractmethod
     def score_many(self, texts: Sequence[str]) -> list[Score]:
@@ -209,19 +217,13 @@ class TextDetector(Detector[ConfigT]):
 class AnswerDetector(TextDetector[ConfigT]):
     """A text detector that scores an answer with its prompt; a text alone is an answer to an empty prompt."""
 
-    #: The weights that ``load()`` loaded, or True without weights; None before ``load()``.
-    _loaded: object = None
-
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         """Score each text with an empty prompt."""
         return self.score_answers(texts, [()] * len(texts))
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
         """Score each answer with its prompt; see `TextDetector.score_answers`. An empty answer scores 0."""
-        if self._loaded is None:
-            raise NotLoadedError(
-                f"{self.name}.score_answers before load(): call load() once in the process that scores"
-            )
+        self.check_loaded()
         empty = Score(score=0.0, label=OK, flagged=False)
         return [self._score(text, turns) if text.strip() else empty for text, turns in zip(texts, prompts, strict=True)]
 

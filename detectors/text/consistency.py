@@ -51,10 +51,6 @@ class ConsistencyDetector(AnswerDetector[ConsistencyConfig]):
     reads: ClassVar[Reads] = Reads.CHOICES
     prompt_characters = 4_096
 
-    def load(self) -> None:
-        """Allow scoring; there are no weights."""
-        self._loaded = True
-
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
         try:
             samples = [set(_words(sample)) for sample in msgspec.json.decode(text, type=list[str])]

@@ -51,7 +51,7 @@ class LeakDetector(AnswerDetector[LeakConfig]):
     def load(self) -> None:
         """Compile the patterns; see `TextDetector.load`."""
         list(evidence("x", read_system_prompt("x"), Prior("x")))
-        self._loaded = True
+        super().load()
 
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
         operator = "\n\n".join(turn.content for turn in turns if turn.role in OPERATOR_ROLES)

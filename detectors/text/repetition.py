@@ -18,7 +18,6 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors.base import OK, Score, Span, TextDetector
-from detectors.errors import NotLoadedError
 from detectors.normalise.unicode import without_surrogates
 
 #: Maximum period of a loop, in tokens; the 8-grams detect longer loops.
@@ -62,16 +61,10 @@ class RepetitionDetector(TextDetector[RepetitionConfig]):
     name: ClassVar[str] = "repetition"
     version: ClassVar[str] = "1"
     config_type: ClassVar[type[msgspec.Struct]] = RepetitionConfig
-    _loaded = False
-
-    def load(self) -> None:
-        """Mark the detector as loaded, as it has no weights; see `TextDetector.load`."""
-        self._loaded = True
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         """Score each text; see `TextDetector.score_many`. An empty text scores 0."""
-        if not self._loaded:
-            raise NotLoadedError("repetition.score_many before load(): call load() once in the process that scores")
+        self.check_loaded()
         return [self._score(text) for text in texts]
 
     def _score(self, text: str) -> Score:
