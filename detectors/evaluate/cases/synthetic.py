@@ -3,6 +3,7 @@
 The templates are in the TOML files beside this module.
 """
 
+import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
 
@@ -185,30 +186,24 @@ def identity_cases() -> Iterator[Case]:
             yield _case(text, term, label=False)
 
 
-def _language_pairs() -> list[LabelledSet]:
-    """Return three sets of `pairs`, in which a text has at most 1, 2 and 4 sentences."""
-    return [
-        LabelledSet(
-            detector="language",
-            name=f"own pairs, up to {most} sentences a side",
-            cases=[msgspec.structs.replace(case, groups={}) for case in pairs(LANGUAGE_PAIRS, most)],
-        )
-        for most in (1, 2, 4)
-    ]
+def _language_pairs(most: int) -> Iterator[Case]:
+    """Yield `pairs` of texts of at most ``most`` sentences."""
+    return (msgspec.structs.replace(case, groups={}) for case in pairs(LANGUAGE_PAIRS, most))
 
 
-#: Detector → the function that makes its cases.
-_CASES: dict[str, Callable[[], Iterator[Case]]] = {
-    "repetition": repetition_cases,
-    "groundedness": groundedness_cases,
-    "leak": leak_cases,
-    "refusal": refusal_cases,
+#: Detector → name of a synthetic set → the function that makes its cases.
+SETS: dict[str, dict[str, Callable[[], Iterator[Case]]]] = {
+    "repetition": {"own cases": repetition_cases},
+    "groundedness": {"own cases": groundedness_cases},
+    "leak": {"own cases": leak_cases},
+    "refusal": {"own cases": refusal_cases},
+    "language": {
+        f"own pairs, up to {most} sentences a side": functools.partial(_language_pairs, most) for most in (1, 2, 4)
+    },
 }
 
 
 def synthetic_sets(detector: str) -> list[LabelledSet]:
     """Return the synthetic sets of a detector, or an empty list if the detector has none."""
-    if detector == "language":
-        return _language_pairs()
-    made = [list(_CASES[detector]())] if detector in _CASES else []
-    return [LabelledSet(detector=detector, name="own cases", cases=cases) for cases in made]
+    made = SETS.get(detector, {}).items()
+    return [LabelledSet(detector=detector, name=name, cases=list(make())) for name, make in made]
