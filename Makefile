@@ -20,6 +20,7 @@ UV_LOCK := deploy/images/requirements-uv.lock
 # Clients that do not share Weir's environment, for `make test-clients`.
 CLIENTS := .venv-clients
 CLIENTS_LOCK := tests/clients/requirements.lock
+KUBERNETES_RULES := deploy/kubernetes/components/monitoring/rules.yaml
 
 # uv does not read pip's configuration: pass the package index of pip, if one is set.
 UV = VIRTUAL_ENV="$(CURDIR)/$(VENV)" UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
@@ -95,10 +96,12 @@ eval: $(STAMP) ## evaluate the detectors (DATA=folder of the labelled sets EVAL=
 train: $(STAMP) ## train shipped weights (TRAINER=encoder|soup|second_stage|teacher|linear|calibration|cascade|exit|secrets|pii|projection|groundedness TRAIN="--data folder")
 	@$(NICE) $(BIN)/python -m detectors.train $(TRAINER) $(TRAIN)
 
-reference: $(STAMP) ## generate docs/configuration.md, docs/contract and deploy/grafana/dashboards from the code
+reference: $(STAMP) ## generate docs/configuration.md, docs/contract, Grafana's dashboards, and the rules for Kubernetes
 	@$(BIN)/python deploy/grafana
 	@$(WEIR) contract --write docs/contract
 	@$(WEIR) config --reference > docs/configuration.md
+	@sed -i '/^  groups:/q' $(KUBERNETES_RULES)
+	@sed -s -e '1,/^groups:/d' -e 's/^./  &/' deploy/prometheus/rules/recording.yml deploy/prometheus/rules/alerts.yml >> $(KUBERNETES_RULES)
 
 lock: $(STAMP) ## resolve the lock files again: versions and hashes, no addresses
 	$(COMPILE) pyproject.toml $(EXTRAS:%=--extra %) --group dev --output-file requirements.lock

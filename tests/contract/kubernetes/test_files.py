@@ -218,9 +218,7 @@ def test_the_rules_are_those_of_deploy_prometheus():
     files = [FOLDER.parent / "prometheus" / "rules" / f"{name}.yml" for name in ("recording", "alerts")]
     groups = [group for path in files for group in documents(path.read_text())[0]["groups"]]
     (rule,) = of_kind("PrometheusRule")
-    assert rule["spec"]["groups"] == groups, (
-        "copy the groups of deploy/prometheus/rules into components/monitoring/rules.yaml"
-    )
+    assert rule["spec"]["groups"] == groups, "run `make reference`"
 
 
 def test_each_address_of_the_bridge_is_one_alertmanager():
