@@ -93,7 +93,7 @@ eval: $(STAMP) ## evaluate the detectors (DATA=folder of the labelled sets EVAL=
 	@test -d "$(DATA)" || { echo "make: DATA is '$(DATA)', which is not a folder; name the folder of the labelled sets (docs/detectors.md)"; exit 1; }
 	@$(NICE) $(WEIR) eval --data $(DATA) $(EVAL)
 
-train: $(STAMP) ## train shipped weights (TRAINER=encoder|soup|second_stage|teacher|linear|calibration|cascade|exit|secrets|pii|projection|groundedness TRAIN="--data folder")
+train: $(STAMP) ## train shipped weights (TRAINER=name TRAIN="--data folder"; the names are in CONTRIBUTING.md)
 	@$(NICE) $(BIN)/python -m detectors.train $(TRAINER) $(TRAIN)
 
 reference: $(STAMP) ## generate docs/configuration.md, docs/contract, Grafana's dashboards, and the rules for Kubernetes

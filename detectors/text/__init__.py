@@ -1,1 +1,1 @@
-"""Detectors that score one text: toxicity, injection, refusal, language, groundedness, consistency, leak, repetition, tools, hub."""
+"""Detectors that score one text."""

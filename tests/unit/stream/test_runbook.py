@@ -44,7 +44,7 @@ def test_the_page_has_a_section_with_the_line_for_each_alert(name):
     feature = "detector:pii" if name == "silence of a detector" else ""
     heading = runbook_anchor(name.split()[0], feature).replace("-", " ")
     section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    assert LINES[name] in section
+    assert LINES[name] in section, f"add a section `## {heading}` with this line under *Do* to docs/runbook.md"
 
 
 def test_the_line_about_a_gap_depends_on_its_reason():
