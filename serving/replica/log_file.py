@@ -5,6 +5,8 @@ import sys
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
+from stream.log_filter import RepeatFilter
+
 
 def log_to(folder: Path) -> None:
     """Log to serve.log in `folder`, or to stderr without the folder; log records contain ids, never prompts or answers.
@@ -12,6 +14,7 @@ def log_to(folder: Path) -> None:
     Ray Serve replaces `sys.stderr` with a logger that writes its file only after 1,000 records. `sys.__stderr__` is unchanged.
     """
     handler = WatchedFileHandler(folder / "serve.log") if folder.is_dir() else logging.StreamHandler(sys.__stderr__)
+    handler.addFilter(RepeatFilter())
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[handler], force=True
     )

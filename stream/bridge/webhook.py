@@ -73,8 +73,9 @@ class WebhookNotifier:
             except READ_ERRORS as error:
                 self._metrics.reading.labels(self._name).set(0)
                 problem = kafka_problem(self._kafka.bootstrap_servers, error)
+                if self._health.get(self._waiting) != problem:
+                    _LOG.warning("webhook %s: %s; the bridge retries", self._name, problem)
                 self._health[self._waiting] = problem
-                _LOG.info("webhook %s: %s; the bridge retries", self._name, problem)
                 await pause(stop, 1.0)
 
     async def _session(self, reader: AlertReader, stop: asyncio.Event) -> None:

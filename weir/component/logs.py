@@ -1,10 +1,10 @@
-"""Log of a component: JSON lines on stderr, without the repeated messages of aiokafka (ten a second while Kafka does not answer)."""
+"""Log of a component: JSON lines on stderr."""
 
 import json
 import logging
 import sys
 
-_REPEAT_SECONDS = 10.0
+from stream.log_filter import RepeatFilter
 
 
 class JsonFormatter(logging.Formatter):
@@ -21,32 +21,6 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)
-
-
-class RepeatFilter(logging.Filter):
-    """Passes each message of aiokafka's loggers at most once in 10 s; appends the number of dropped duplicates to the next message.
-
-    Duplicates have the same logger, level and message template; their arguments can differ.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("aiokafka")
-        self._passed: dict[tuple[str, int, str], tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to write `record`."""
-        if not super().filter(record):
-            return True
-        key = (record.name, record.levelno, str(record.msg))
-        since, dropped = self._passed.get(key, (float("-inf"), 0))
-        if record.created < since + _REPEAT_SECONDS:
-            self._passed[key] = (since, dropped + 1)
-            return False
-        self._passed[key] = (record.created, 0)
-        if dropped:
-            repeats = f"({dropped} more like it in {record.created - since:.0f} s)"
-            record.msg, record.args = f"{record.getMessage()} {repeats}", ()
-        return True
 
 
 def log_to_stderr() -> None:
