@@ -1,5 +1,8 @@
 """Errors of serving, except those of engines (:mod:`serving.engine.errors`) and HTTP (:mod:`serving.openai_api.errors`)."""
 
+import logging
+import traceback
+
 
 class ServingError(Exception):
     """Base of all expected errors of serving."""
@@ -36,3 +39,8 @@ class RayLocalError(ServingError):
 
 class DriverError(ServingError):
     """Ray cannot be reached, or the application cannot be deployed; the supervisor should start the driver again."""
+
+
+def log_failure(log: logging.Logger, what: str, error: Exception) -> None:
+    """Log that `what` failed with an unexpected error: its class and traceback, without its message, which may contain text of a request."""
+    log.error("%s failed: %s\n%s", what, type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))

@@ -35,6 +35,8 @@ from stream.processor import processor_flags
 
 _LOG = logging.getLogger(__name__)
 _FAILED = "a generation step failed: send the request again"
+from serving.errors import log_failure
+from stream.count_text import count_text
 _CLOSED = "the engine is closed: send the request again when the model is back"
 _GREEDY_BELOW = 1e-5
 # Prompt tokens of a step, beside one token of each running request: more delay the others' tokens, fewer the first token.
@@ -285,10 +287,10 @@ class OpenvinoEngine:
                 self._receive()
                 try:
                     self._step()
-                except Exception:  # noqa: BLE001 - the loop's boundary: one bad step must not end serving
+                except Exception as error:  # noqa: BLE001 - the loop's boundary: one bad step must not end serving
                     begun = [request for request in self._requests if request.handle is not None]
-                    _LOG.exception("a step failed; %d requests are lost", len(begun))
-                    self._fail(begun, GenerationFailedError(_FAILED))
+                    log_failure(_LOG, f"a step with {count_text(len(begun), 'request')}", error)
+                    self._fail(begun, GenerationFailedError(FAILED))
                     self._open()
         finally:
             self._closed = True  # also if the pipeline cannot be opened again
@@ -339,8 +341,8 @@ class OpenvinoEngine:
         tokens = openvino.Tensor(np.array([request.prompt], dtype=np.int64))
         try:
             request.handle = self._pipeline.add_request(next(self._ids), tokens, self._config(request.sampling))
-        except RuntimeError:
-            _LOG.exception("OpenVINO does not accept a request")
+        except RuntimeError as error:  # the message of an error about a JSON Schema contains the schema
+            log_failure(_LOG, "the start of a request", error)
             request.fail(
                 GenerationFailedError("the engine 'openvino' does not accept the request: change its parameters")
             )

@@ -4,7 +4,6 @@ The gateway does not import Ray: it uses a :class:`~serving.backend.Backend`, so
 """
 
 import logging
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -12,6 +11,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from serving.api_keys import KeyRing, KeyScope, Principal
 from serving.authentication import authenticate, check_scope
+from serving.errors import log_failure
 from serving.gateway.endpoints import Call, Endpoints, GatewaySettings
 from serving.gateway.inference import Wiring
 from serving.gateway.models import ServedModels
@@ -83,7 +83,7 @@ class Gateway:
             except ApiError as error:
                 await reply.error(error)
             except Exception as error:  # noqa: BLE001 - the boundary: an internal error gets a response, and the process goes on
-                _log_internal(request_id, error)
+                log_failure(_LOG, f"request {request_id}", error)
                 await reply.error(
                     ApiError(500, "Internal error of Weir; the gateway's log has the cause.", code="internal_error")
                 )
@@ -162,9 +162,3 @@ async def lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
-
-
-def _log_internal(request_id: str, error: Exception) -> None:
-    """Log the traceback of an error without its message, which may contain text of the request."""
-    where = "".join(traceback.format_tb(error.__traceback__))
-    _LOG.error("request %s failed: %s\n%s", request_id, type(error).__name__, where)

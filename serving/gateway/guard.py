@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
 
 from detectors.cheap.growing_text import GrowingText, GrowingTextDetector
+from serving.errors import log_failure
 from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.openai_api.accumulator import NewText
 from stream.wire import OWN_TENANT, GuardStop
@@ -210,9 +211,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - a failed check must not end the answer
             self._failed = True
             self._guards.failures.inc()
-            _LOG.warning(
-                "a check of the guard failed with %s; the rest of the answer is not checked", type(error).__name__
-            )
+            log_failure(_LOG, "a check of the guard (the rest of the answer is not checked)", error)
             return
         if found is not None:
             self._stop(found)

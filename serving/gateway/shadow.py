@@ -8,7 +8,6 @@ them.
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from opentelemetry import context
 from opentelemetry.context import Context
 
 from serving.backend import ANY_FIELD, inputs_in
+from serving.errors import log_failure
 from serving.gateway.consistency_settings import ConsistencySettings
 from serving.gateway.inference import GENERATED, Inference, Wiring, answer_of
 from serving.gateway.models import ServedModel
@@ -105,8 +105,7 @@ class ShadowQueue:
         except ApiError as error:
             _LOG.info("shadow of request %s: %s", name, error.code)
         except Exception as error:  # noqa: BLE001 - the boundary of a copy: no user waits for its answer
-            where = "".join(traceback.format_tb(error.__traceback__))  # the message may contain text of the request
-            _LOG.error("shadow of request %s failed: %s\n%s", name, type(error).__name__, where)
+            log_failure(_LOG, f"shadow of request {name}", error)
         return "failed"
 
     async def _answer(self, copy: _Copy) -> str:

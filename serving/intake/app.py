@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from serving.api_keys import KeyRing, Principal
 from serving.authentication import authenticate, check_scope
-from serving.errors import ServingError, UnreadablePayload
+from serving.errors import ServingError, UnreadablePayload, log_failure
 from serving.http import Headers, Receive, Reply, Scope, Send, Slots, headers_of, read_body
 from serving.intake.exchange_pairer import ExchangePairer
 from serving.intake.genai_telemetry import NotRecorded, exchange_from_span, exchanges_from_logs
@@ -126,8 +126,8 @@ class Intake:
             await self._answer(scope, path, receive, reply)
         except ApiError as error:
             await reply.error(error)
-        except Exception as error:  # noqa: BLE001 - the boundary: an internal error gets a response; its message may contain text
-            _LOG.error("intake %s failed: %s", request_id, type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the boundary: an internal error gets a response
+            log_failure(_LOG, f"request {request_id}", error)
             await reply.error(
                 ApiError(500, "Internal error of Weir; the log of intake has the cause.", code="internal_error")
             )

@@ -21,6 +21,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.engine.errors import EngineClosedError, ModelInvalidError
 from serving.engine.protocol import EngineStats
+from serving.errors import log_failure
 from serving.ray_local.replica_port import keep_replica_on_loopback
 from serving.replica.coalesce import coalesced
 from serving.replica.log_file import log_to
@@ -136,12 +137,12 @@ class _Replica:
         except EngineDeadError:
             # Not vLLM's error: the gateway would import vLLM to read it.
             raise EngineClosedError(_ENDED) from None
-        except Exception as error:  # noqa: BLE001 - the boundary to vLLM: its message may contain text of the request
-            _LOG.error("request %s failed: %s", request.request_id, type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the boundary to vLLM
+            log_failure(_LOG, f"request {request.request_id}", error)
             yield RejectedRequest(
                 code="generation_failed",
                 status=_INTERNAL_ERROR,
-                message=f"The engine vllm failed ({type(error).__name__}); its log is that of the replica.",
+                message=f"The engine vllm failed ({type(error).__name__}); the log of the replica has the cause.",
             )
         finally:
             self._in_progress -= 1

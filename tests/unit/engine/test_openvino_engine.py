@@ -19,6 +19,7 @@ from serving.replica.model_server import ModelServer
 # Prose, a number, French, Russian, Japanese, symbols, a function, a paragraph.
 _CHOSEN = (0, 26, 37, 46, 49, 59, 62, 85)
 _TOKENS = 12
+CANARY = "canary-7f3a"
 
 
 def _build(model, **changes):
@@ -122,7 +123,7 @@ async def test_a_stop_string_inside_a_token_ends_the_text_before_it(smollm):
     assert last.finish_reason == "stop"
 
 
-async def test_a_step_that_fails_ends_only_its_requests(tiny, monkeypatch):
+async def test_a_step_that_fails_ends_only_its_requests_and_logs_no_text(tiny, caplog):
     before, _ = await _collect(tiny, "hello")
 
     class Failing:
@@ -132,7 +133,7 @@ async def test_a_step_that_fails_ends_only_its_requests(tiny, monkeypatch):
             self._pipeline = pipeline
 
         def step(self):
-            raise RuntimeError("out of memory")
+            raise RuntimeError(f"cannot find a field in {CANARY}")
 
         def __getattr__(self, name):
             return getattr(self._pipeline, name)
@@ -141,6 +142,8 @@ async def test_a_step_that_fails_ends_only_its_requests(tiny, monkeypatch):
     with pytest.raises(GenerationFailedError, match="send the request again"):
         await _collect(tiny, "hello")
     assert (await _collect(tiny, "hello"))[0] == before
+    assert "a step with 1 request failed: RuntimeError" in caplog.text
+    assert CANARY not in caplog.text
 
 
 async def test_a_step_that_fails_ends_no_request_that_waits_for_a_slot(tiny):
