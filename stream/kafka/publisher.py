@@ -71,6 +71,6 @@ class Publisher:
                 raise
             except KafkaError as error:
                 if not logged:
-                    _log.warning("%s not sent to %s-%d; retrying", type(error).__name__, topic, partition)
+                    _log.warning("no acknowledgement from %s-%d (%s); retrying", topic, partition, type(error).__name__)
                     logged = True
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -79,7 +79,7 @@ def publisher_for(kafka: KafkaSettings, attempts: int = 0) -> Publish:
             except BROKER_ERRORS as error:
                 if attempt == attempts:
                     raise no_kafka(kafka.bootstrap_servers, error) from error
-                _LOG.warning("%s: %s is not sent; retrying", topic, type(error).__name__)
+                _LOG.warning("no acknowledgement from %s-%d (%s); retrying", topic, partition, type(error).__name__)
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
                 return
