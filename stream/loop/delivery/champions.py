@@ -46,9 +46,8 @@ class ChampionAliases:
             self._changed.clear()
             while changes := self._changes():
                 try:
-                    async with asyncio.timeout(_TIMEOUT_SECONDS):
-                        await run_command(self._command(msgspec.json.encode(changes).decode()))
-                except (TrainingError, TimeoutError, OSError) as error:
+                    await run_command(self._command(msgspec.json.encode(changes).decode()), _TIMEOUT_SECONDS)
+                except (TrainingError, OSError) as error:
                     _LOG.warning("the alias champion of %d models is not set in MLflow: %s", len(changes), error)
                     await asyncio.sleep(self._retry_seconds)
                 else:

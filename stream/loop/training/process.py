@@ -92,10 +92,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def run_command(command: Sequence[str]) -> Any:
+async def run_command(command: Sequence[str], seconds: float | None = None) -> Any:
     """Run a command that prints one JSON value, and return the value.
 
-    Raises TrainingError if the command fails, with the message if the error is one of Weir's own.
+    Raises TrainingError if the command needs longer than `seconds`, or fails, with the message if the error is one of Weir's own.
     """
     # A command of `weir` is `python -c CODE ARGUMENTS`; a person runs it as `weir ARGUMENTS`.
     shown = " ".join(["weir", *command[3:]] if "-c" in command[1:2] else command[-4:])
@@ -107,7 +107,10 @@ async def run_command(command: Sequence[str]) -> Any:
         limit=_LINE_BYTES,
     )
     try:
-        out, error = await process.communicate()
+        async with asyncio.timeout(seconds):
+            out, error = await process.communicate()
+    except TimeoutError:
+        raise TrainingError(f"`{shown}` did not end within {seconds:g} s") from None
     finally:
         await _end(process)
     if process.returncode:

@@ -106,9 +106,8 @@ async def mirror_version(setup: TrainerSetup, version: str) -> None:
     if not setup.mlflow:
         return
     try:
-        async with asyncio.timeout(_MIRROR_SECONDS):
-            await run_command(setup.mirror_command(version))
-    except (TrainingError, TimeoutError) as error:
+        await run_command(setup.mirror_command(version), _MIRROR_SECONDS)
+    except TrainingError as error:
         _LOG.warning("version %s is not in MLflow: %s", version, error)
 
 

@@ -7,6 +7,7 @@ import sys
 
 from support.kafka_log import until
 
+from stream.loop.delivery import champions
 from stream.loop.delivery.champions import ChampionAliases
 from stream.wire import RouteRecord
 
@@ -60,3 +61,15 @@ async def test_without_mlflow_no_program_runs():
     aliases = ChampionAliases(None)
     aliases.show([route("m_1")])
     await asyncio.wait_for(aliases.run(), 1)
+
+
+async def test_the_warning_about_a_program_that_does_not_end_has_the_limit(monkeypatch, caplog):
+    monkeypatch.setattr(champions, "_TIMEOUT_SECONDS", 0.2)
+    aliases = ChampionAliases(lambda _changes: [sys.executable, "-c", "import time; time.sleep(60)"])
+    running = asyncio.create_task(aliases.run())
+    aliases.show([route("m_1")])
+    (warning,) = await until("the warning", lambda: caplog.messages)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert warning.endswith("did not end within 0.2 s")

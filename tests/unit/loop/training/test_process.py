@@ -20,3 +20,8 @@ async def test_the_error_names_a_failed_command_as_an_operator_types_it(argument
 async def test_the_error_names_a_failed_command_without_arguments():
     with pytest.raises(TrainingError, match="`false` failed with status 1"):
         await run_command(["false"])
+
+
+async def test_the_error_names_a_command_that_needs_too_long_and_the_limit():
+    with pytest.raises(TrainingError, match=r"`weir gate m_1` did not end within 0\.2 s"):
+        await run_command([sys.executable, "-c", "import time; time.sleep(60)", "gate", "m_1"], 0.2)
