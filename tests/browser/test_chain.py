@@ -126,9 +126,9 @@ def test_a_missing_record_is_a_red_edge_with_its_reason(browser, stage):
         assert page.locator(".pane [role=status]").first.inner_text().startswith("3 of ")
         assert page.locator(".chain path.broken").count() == 4
         text = page.locator(".chain").inner_text()
-        assert f"weir.inference has no request {TOXIC[3]}" in text
-        assert "weir.alerts has no alert al_drift" in text
-        assert "weir.retraining has no state dataset for rt_1" in text
+        assert f"Kafka has no request {TOXIC[3]}" in text
+        assert "Kafka has no alert al_drift" in text
+        assert "Kafka has no state dataset of rt_1" in text
         page.goto(f"{site.address}/models/m_unknown")
         page.wait_for_selector(".pane .error-box", timeout=150_000)
         assert "no version 'm_unknown'" in page.locator(".pane .error-box").inner_text()

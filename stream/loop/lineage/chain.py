@@ -127,7 +127,7 @@ class _Builder:
             return
         if model.parent == BASE:
             self.node("model", BASE, 0.0, digest=model.base_digest)
-        missing = "" if model.parent in (BASE, *self._facts.models) else f"weir.models has no version {model.parent}"
+        missing = "" if model.parent in (BASE, *self._facts.models) else f"Kafka has no version {model.parent}"
         self.edge(model.parent, version, "derived", missing)
 
     def training(self, version: str) -> None:
@@ -137,7 +137,7 @@ class _Builder:
             return
         trained = self._facts.state(model.retraining_id, *_TRAINED)
         if trained is None:
-            missing = f"weir.retraining has no state trained for {model.retraining_id or 'this version'}"
+            missing = f"Kafka has no state trained of {model.retraining_id or 'this version'}"
             self.edge(model.retraining_id, version, "trained", missing)
             return
         wrong = "" if trained.model_version in ("", version) else f"the training made {trained.model_version}"
@@ -153,7 +153,7 @@ class _Builder:
         self.node("dataset", digest, record.at if record else 0.0, rows=len(dataset.request_ids) if dataset else "")
         broken = ""
         if record is None and model.retraining_id:
-            broken = f"weir.retraining has no state dataset for {model.retraining_id}"
+            broken = f"Kafka has no state dataset of {model.retraining_id}"
         elif record is not None and record.dataset_digest != digest:
             broken = f"the request's dataset is {record.dataset_digest}"
         elif dataset is not None and dataset.digest != digest:
@@ -185,9 +185,7 @@ class _Builder:
         requested = self._facts.state(retraining_id, "requested")
         if requested is None:
             if retraining_id:
-                self.edge(
-                    "", f"{retraining_id}/requested", "requested", "weir.retraining has no state requested for this id"
-                )
+                self.edge("", f"{retraining_id}/requested", "requested", "Kafka has no request with this id")
             return
         target = self.state(requested)
         approved = self._facts.state(retraining_id, "approved")
@@ -196,7 +194,7 @@ class _Builder:
         for alert_id in requested.alert_ids:
             alert = self._facts.alerts.get(alert_id)
             if alert is None:
-                self.edge(alert_id, target, "agreed", f"weir.alerts has no alert {alert_id}")
+                self.edge(alert_id, target, "agreed", f"Kafka has no alert {alert_id}")
                 continue
             late = f"the alert opened after the request, at {alert.opened_at}" if alert.opened_at > requested.at else ""
             self.node("alert", alert_id, alert.opened_at, detector=alert.detector, summary=alert.summary)
@@ -216,7 +214,7 @@ class _Builder:
             self.node("request", request_id, 0.0)
 
     def _missing_request(self, request_id: str) -> str:
-        return "" if request_id in self._facts.requests else f"weir.inference has no request {request_id}"
+        return "" if request_id in self._facts.requests else f"Kafka has no request {request_id}"
 
     def decisions(self, version: str) -> None:
         """Add the decisions of the gate and of operators, and every route that names the version or took it back."""
@@ -260,7 +258,7 @@ class _Builder:
         announced = {_epoch(record) for record in self._facts.states(route.retraining_id)}
         if route.by != _DELIVERY or route.epoch in announced:
             return ""
-        return f"weir.retraining has no state of {route.retraining_id} with epoch {route.epoch}"
+        return f"Kafka has no state of {route.retraining_id} with epoch {route.epoch}"
 
     def _missing_routes(self, model: ModelRecord) -> None:
         """Add a broken edge if the newest state that delivery published has neither its route nor a later one.
@@ -272,7 +270,7 @@ class _Builder:
         newest = max((route.epoch for route in of_model), default=0)
         if routed and _epoch(routed[-1]) > newest:
             epoch = _epoch(routed[-1])
-            missing = f"weir.models has no route of epoch {epoch} or later"
+            missing = f"Kafka has no route of epoch {epoch} or later"
             self.edge(self.state(routed[-1]), f"route {epoch}", "routed", missing)
 
 

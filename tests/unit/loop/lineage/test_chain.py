@@ -316,7 +316,7 @@ def test_a_version_of_an_operator_shows_no_gate_of_another_version():
     assert not [edge for edge in edges if "rt_1/blessed" in edge]
     assert bad.broken == []
     del facts.models["m_1"]
-    assert [edge.broken for edge in chain_of(facts, "m_bad").broken] == ["weir.models has no version m_1"]
+    assert [edge.broken for edge in chain_of(facts, "m_bad").broken] == ["Kafka has no version m_1"]
     assert [(edge.cause, edge.effect) for edge in good.edges if edge.kind == "routed"] == [
         ("rt_1/blessed", "route 2"),
         ("rt_1/blessed", "route 3"),
