@@ -66,7 +66,7 @@ class LogReader:
             records: Records = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=self._max_records)
         except OffsetOutOfRangeError as error:
             raise LogExpired(
-                "Kafka deleted records before they were read; read from a later time (--from), or keep records longer: [kafka] retention_hours"
+                "Kafka deleted records before they were read; read from a later time, or raise [kafka] retention_hours"
             ) from error
         for partition, batch in records.items():
             self.positions[partition] = batch[-1].offset + 1

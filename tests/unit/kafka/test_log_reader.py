@@ -121,7 +121,9 @@ async def test_an_unreachable_broker_is_not_reported_as_a_stalled_reader(now):
 
 
 async def test_a_deleted_offset_raises_log_expired(now):
-    with pytest.raises(LogExpired):
+    with pytest.raises(
+        LogExpired, match=r"read from a later time, or raise \[kafka\] retention_hours$"
+    ):  # not only for commands
         await reader_of(Consumer(5, OffsetOutOfRangeError({PARTITION: 0})), now).read()
 
 
