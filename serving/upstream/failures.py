@@ -28,7 +28,7 @@ class UpstreamFailure(Exception):
 
 
 class OperatorFailure(UpstreamFailure):
-    """Only the operator can correct this: the other server or a proxy rejects Weir's key, or Weir rejects a certificate."""
+    """Only the operator can correct this: the other server redirects, it or a proxy rejects Weir's key, or Weir rejects a certificate."""
 
 
 def broken(what: str) -> UpstreamFailure:
@@ -67,11 +67,8 @@ def transport_failure(error: httpx.HTTPError | OSError, read_seconds: float, *, 
 def error_response(status: int, body: dict[str, Any] | None, seconds: float | None) -> UpstreamFailure:
     """Return the failure for an error response; `body` is its JSON object or None, `seconds` is its Retry-After."""
     if status < httpx.codes.BAD_REQUEST:  # a redirect, or nothing that a client asked for
-        return UpstreamFailure(
-            RejectedRequest(
-                code=ERROR, status=502, message=f"The upstream server returned status {status}; correct base_url."
-            )
-        )
+        message = f"The upstream server returned status {status}; the operator must correct base_url."
+        return OperatorFailure(RejectedRequest(code=ERROR, status=502, message=message))
     if setting := _REJECTED_KEYS.get(status):  # the body may contain a part of the key
         message = f"The upstream server rejects Weir's key (status {status}); the operator must correct {setting}."
         return OperatorFailure(RejectedRequest(code=ERROR, status=502, message=message))

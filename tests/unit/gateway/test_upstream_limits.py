@@ -40,3 +40,10 @@ async def test_the_error_of_a_too_large_response_has_the_limit_and_the_remedy(re
     message = answer.json()["error"]["message"]
     assert (answer.status_code, f"{mebibytes * MIB} bytes, the limit" in message) == (502, True)
     assert message.endswith("request less at a time, such as fewer inputs.")
+
+
+async def test_a_redirect_is_reported_as_an_error_of_the_operator(relay, caplog):
+    answer = await relay(Answer(status=307, headers={"location": "http://127.0.0.1:1/"})).chat()
+    message = "The upstream server returned status 307; the operator must correct base_url."
+    assert (answer.status_code, answer.json()["error"]["message"]) == (502, message)
+    assert f"model echo: {message}" in caplog.messages
