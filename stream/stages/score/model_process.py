@@ -100,7 +100,7 @@ class ModelProcess:
             except Exception as error:
                 if len(items) > 1:
                     raise
-                _log.warning("detector %r failed: %s", name, type(error).__name__)
+                _log.warning("detector %s failed: %s", name, type(error).__name__)
                 failure = type(error).__name__
                 continue
             for row, result in zip(rows, results, strict=True):
@@ -132,7 +132,7 @@ class ModelProcess:
                 detector = self._spec.create(name, self._spec.options.get(name))
                 detector.load()
             except DetectorError as error:
-                _log.warning("detector %r is expected and not available here: %s", name, type(error).__name__)
+                _log.warning("detector %s is expected and not available here: %s", name, error)
                 self._detectors[name] = None
             else:
                 self._detectors[name] = detector

@@ -11,12 +11,13 @@ import pytest
 from support import doubles
 from support.events import a_request, an_end
 
+from detectors.errors import WeightsError
 from detectors.registry import create_text
 from stream.errors import ModelsLost
 from stream.stages.score import model_pool
 from stream.stages.score.machine import item_of
 from stream.stages.score.model_pool import Failed, ModelPool, failure_of
-from stream.stages.score.model_process import ModelSpec, Scored
+from stream.stages.score.model_process import ModelProcess, ModelSpec, Scored
 from stream.wire import Choice, DeclaredTool, ToolCallPart
 
 SPEC = ModelSpec(detectors=("pii", "toxicity"), threads=1, create=doubles.create, embedder=None)
@@ -174,3 +175,15 @@ async def test_a_load_that_fails_while_the_pool_stops_is_cancelled(monkeypatch):
         await starting
     processes.stop()
     processes.join()
+
+
+def test_the_log_names_the_fix_for_a_detector_that_an_event_expects_and_that_cannot_be_loaded(caplog):
+    """A detector without its package or weights; its error has no text of the event."""
+
+    def create(name, _options):
+        raise WeightsError("the language model is not installed: pip install fasttext-predict")
+
+    process = ModelProcess(ModelSpec(threads=1, detectors=(), create=create, embedder=None))
+    assert process.score([doubles.asked(detectors=("language",))])[0].scores == {}
+    assert "language is expected and not available here" in caplog.text
+    assert "pip install fasttext-predict" in caplog.text
