@@ -1,4 +1,4 @@
-"""The score of a detector, as people read it."""
+"""Scores and shares, as people read them."""
 
 
 def score_text(score: float) -> str:
@@ -11,3 +11,8 @@ def score_text(score: float) -> str:
     """
     hundredths = round(score * 100, 6)  # 0.57 * 100 is 56.99999999999999
     return f"{int(hundredths) / 100:.2f}"
+
+
+def percent_text(share: float) -> str:
+    """Return a share in whole per cent, with the space of the documentation: "80 %"."""
+    return f"{100 * share:.0f} %"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from stream.errors import StreamError
+from stream.score_text import percent_text
 from stream.wire import RouteRecord
 from weir.cli.options import json_option
 from weir.cli.render.output import print_result, print_rows
@@ -42,7 +43,8 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
     found = routes(home, tenant=tenant, model=model)
     columns = ["tenant", "model", "epoch", "answers", "shadow", "by", "reason"]
     rows = [
-        [one.tenant, one.model, str(one.epoch), _weights(one), f"{one.shadow:.0%}", one.by, one.reason] for one in found
+        [one.tenant, one.model, str(one.epoch), _weights(one), percent_text(one.shadow), one.by, one.reason]
+        for one in found
     ]
     print_rows(found, columns, rows, _no_routes(home), as_json=as_json)
 

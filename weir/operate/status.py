@@ -18,6 +18,7 @@ from stream.ledger.decisions import Heartbeat
 from stream.ledger.lag import consumer_lag, groups_of, worst_lag
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.runbook import runbook_line
+from stream.score_text import percent_text
 from stream.settings import KafkaSettings
 from stream.silences import Silences
 from stream.wire import AlertRecord, format_time
@@ -207,8 +208,8 @@ def _spool_problems(capture: CaptureStatus, alerts: list[AlertRecord]) -> list[s
         return []
     share = capture.fullest_bytes / capture.limit_bytes
     problem = (
-        f"spool: the spool of {capture.fullest} uses {share:.0%} of capture.limit_bytes ({capture.limit_bytes}), the bound is "
-        f"{ALERT_SHARE:.0%}. {runbook_line('spool')}"
+        f"spool: the spool of {capture.fullest} uses {percent_text(share)} of capture.limit_bytes ({capture.limit_bytes}), the bound is "
+        f"{percent_text(ALERT_SHARE)}. {runbook_line('spool')}"
     )
     return [problem]
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from stream.ledger.alerts.condition import Condition
+from stream.score_text import percent_text
 
 ALERT_SHARE = 0.8
 CLEAR_SHARE = 0.6
@@ -22,7 +23,7 @@ def full_spool(spool: FullSpool) -> Condition:
         detector="spool",
         feature=spool.source,
         severity="critical",
-        summary=f"The spool of {spool.source} is {spool.share:.0%} full (limit {ALERT_SHARE:.0%})",
+        summary=f"The spool of {spool.source} is {percent_text(spool.share)} full (limit {percent_text(ALERT_SHARE)})",
         opening=f"{spool.source}@{spool.since!r}",
         opened_at=spool.since,
         statistic=spool.share,

@@ -111,7 +111,7 @@ def unproposed(
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:g}%"
+    return f"{100 * share:g} %"
 
 
 def _share(expected: Expectation) -> str:

@@ -21,6 +21,7 @@ from stream.loop.delivery.records import Decision
 from stream.loop.delivery.state import SHADOW, Canary, HeldVerdict, ModelDelivery
 from stream.loop.sequential import TwoSampleTest
 from stream.loop.settings import DeliverySettings
+from stream.score_text import percent_text
 from stream.stages.shared.remember import append, remember
 from stream.wire import RetrainingRecord, RouteRecord, canonical_time, trained_version
 from stream.wire.ids import shadow_request_id
@@ -99,7 +100,11 @@ class Delivery:
         if record.model_version == self._state.champion:  # the training of two requests can make the same weights
             return [self._promote(at, f"{record.model_version} answers already")]
         if self._settings.shadow_share:
-            return [self._route("shadow", at, f"blessed; {self._settings.shadow_share:.0%} of the requests in shadow")]
+            return [
+                self._route(
+                    "shadow", at, f"blessed; {percent_text(self._settings.shadow_share)} of the requests in shadow"
+                )
+            ]
         return [self._enter(0, at, "blessed")]
 
     def _detectors(self, retraining_id: str, alarmed: tuple[str, ...] = ()) -> tuple[str, ...]:

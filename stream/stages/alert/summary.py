@@ -8,7 +8,7 @@ from detectors.streams.bias import PAIRED_TERMS
 from detectors.streams.tool_mix import NAMED_TOOL
 from stream.count_text import count_text
 from stream.runbook import SILENCE
-from stream.score_text import score_text
+from stream.score_text import percent_text, score_text
 from stream.stages.alert.evidence import PRINCIPALS
 from stream.stages.alert.state import Evidence, OpenAlert, StreamAlerts
 from stream.wire import SentinelRecord, format_time
@@ -66,9 +66,9 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
     texts = f"recent {_TEXTS.get(side, 'events')}"
     if feature == _CLUSTERS and "topic_since" in details:
         before, now = details["topic_since_share_before"], details["topic_since_share"]
-        return f"cluster {details['topic_since']:.0f} has {_percent(now)} of {texts} (reference {_percent(before)})"
+        return f"cluster {details['topic_since']:.0f} has {percent_text(now)} of {texts} (reference {percent_text(before)})"
     if feature == _EMBEDDING and "share_since" in details:
-        share, expected = _percent(details["share_since"]), _percent(details["share_before"])
+        share, expected = percent_text(details["share_since"]), percent_text(details["share_before"])
         return f"{share} of {texts} are outside the reference region (expected {expected})"
     if "recent_mean" in details and "reference_mean" in details:
         rises = details["recent_mean"] > details["reference_mean"]
@@ -99,7 +99,7 @@ def _pair_change(feature: str, terms: str, details: Mapping[str, float]) -> str:
     group, reference, compared = terms.split(".")
     before, now = details["reference_term_mean"], details["compared_term_mean"]
     if feature in _SHARES:
-        size = f"{_percent(now)} {_SHARES[feature]} instead of {_percent(before)}"
+        size = f"{percent_text(now)} {_SHARES[feature]} instead of {percent_text(before)}"
     else:
         relative = f" ({100 * (now / before - 1):+.0f} %)" if feature == "words" and before else ""
         size = f"{feature} {now:.3g} instead of {before:.3g}{relative}"
@@ -136,7 +136,3 @@ def clock(seconds: float, near: float) -> str:
     date, time = format_time(float(int(seconds))).split("T")
     same_day = seconds // _DAY_SECONDS == near // _DAY_SECONDS
     return f"{'' if same_day else f'{date} '}{time[:8]} UTC"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

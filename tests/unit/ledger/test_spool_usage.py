@@ -18,7 +18,7 @@ def test_a_spool_fires_at_80_percent_and_resolves_below_60(ledger):
     ledger.apply(log.inference(spooled(tick(101.0), 0.8), spooled(tick(102.0), 0.9)))
     (fired,) = ledger.decide()
     assert (fired.detector, fired.feature, fired.severity, fired.opened_at) == ("spool", "s1", "critical", 101.0)
-    assert fired.summary == "The spool of s1 is 90% full (limit 80%)"  # `runbook` states what a full spool does
+    assert fired.summary == "The spool of s1 is 90 % full (limit 80 %)"  # `runbook` states what a full spool does
     assert ledger.apply(log.inference(spooled(tick(103.0), 0.6))).decide() == []
     assert states(ledger.apply(log.inference(spooled(tick(104.0), 0.59))).decide()) == [("spool", "s1", "resolved")]
 

@@ -45,7 +45,7 @@ def test_too_few_reviews_or_alerts_above_propose_nothing():
     rare = [(0.95, True)] * (LEAST_ABOVE - 1) + [(0.5, False)] * 40
     found = propose("acme", "toxicity", reviewed(*rare), present=0.48, target=0.9)
     assert found.proposed is None
-    assert "no threshold that 10 reviewed alerts reach has a precision of 90%" in found.reason
+    assert "no threshold that 10 reviewed alerts reach has a precision of 90 %" in found.reason
 
 
 def test_a_threshold_is_kept_if_it_reaches_the_target_and_is_never_lowered():
@@ -55,7 +55,7 @@ def test_a_threshold_is_kept_if_it_reaches_the_target_and_is_never_lowered():
     found = propose("acme", "toxicity", reviewed(*SEPARATED), present=0.48, target=0.7)
     assert (found.proposed, found.reason) == (
         None,
-        "the present threshold reaches the target 70%: 30 of 40 alerts are right",
+        "the present threshold reaches the target 70 %: 30 of 40 alerts are right",
     )
 
 
@@ -64,10 +64,10 @@ def test_a_precision_just_below_the_target_is_not_rounded_to_it():
     found = propose("acme", "toxicity", reviewed(*scores), present=0.48, target=0.9)
     assert found.proposed is None
     assert found.reason == (
-        "no threshold that 10 reviewed alerts reach has a precision of 90%; the highest is 26 of 29 alerts, at 0.95"
+        "no threshold that 10 reviewed alerts reach has a precision of 90 %; the highest is 26 of 29 alerts, at 0.95"
     )
     found = propose("acme", "toxicity", reviewed(*scores), present=0.48, target=0.995)
-    assert "a precision of 99.5%" in found.reason
+    assert "a precision of 99.5 %" in found.reason
 
 
 def test_the_interval_of_a_chosen_threshold_contains_the_precision_of_other_alerts():

@@ -9,7 +9,7 @@ from rich.text import Text
 from detectors.base import ERROR, UNSUPPORTED_LANGUAGE
 from stream.count_text import count_text
 from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
-from stream.score_text import score_text
+from stream.score_text import percent_text, score_text
 from stream.wire import ABORTED, AlertRecord, CorrectionRecord, RetrainingRecord, Span, Verdict
 from weir.cli.render.alert import SEVERITY_STYLE
 from weir.cli.render.content import content_lines
@@ -148,7 +148,7 @@ def _scored(verdict: Verdict) -> Text:
 def _verdict(note: VerdictNote) -> Text:
     verdict, line = note.verdict, _scored(note.verdict)
     if verdict.covered < 1:
-        line.append(f", {verdict.covered:.0%} of the text was scored", style="yellow")
+        line.append(f", {percent_text(verdict.covered)} of the text was scored", style="yellow")
     if verdict.part:
         line.append(f"  {verdict.part}")
     line.append(_spans(verdict.spans))

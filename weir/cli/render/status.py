@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream.count_text import count_text
+from stream.score_text import percent_text
 from weir.cli.render.output import table
 from weir.client.times import format_duration
 from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, ServedModelStatus, Status
@@ -64,7 +65,7 @@ def _capture(capture: CaptureStatus) -> Text:
     if capture.spooled:
         line.append(f"; the oldest spooled record is {format_duration(capture.oldest_age_seconds)} old", style="yellow")
     if capture.fullest_bytes and capture.limit_bytes:
-        line.append(f"; fullest spool {capture.fullest_bytes / capture.limit_bytes:.0%}", style="dim")
+        line.append(f"; fullest spool {percent_text(capture.fullest_bytes / capture.limit_bytes)}", style="dim")
     if capture.shed:
         line.append("; shed records are lost, and gap records count them", style="yellow")
     return line
