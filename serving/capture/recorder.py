@@ -64,7 +64,7 @@ class Recorder:
         except OSError as error:
             self._lock.release()
             raise SpoolUnavailable(
-                f"the spool {directory} cannot be written: {error.strerror}; free the disk"
+                f"the spool {directory} cannot be written: {error.strerror}; free or repair its disk"
             ) from error
         self._metrics.observe(self._writer)
         self._keeper = threading.Thread(target=self._keep, args=(self._writer,), name="spool-keeper", daemon=True)

@@ -306,7 +306,9 @@ class SpoolWriter:
 
     def _full_error(self) -> SpoolFull:
         if self._failure is not None:
-            return SpoolFull(f"the spool of {self.source} cannot be written: {self._failure.strerror}; free the disk")
+            return SpoolFull(
+                f"the spool of {self.source} cannot be written: {self._failure.strerror}; free or repair its disk"
+            )
         return SpoolFull(
             f"the spool of {self.source} has {self._segments.size_bytes} bytes and {self._reserved} reserved for the ends of "
             f"{count_text(len(self._open), 'request')}, the limit is {self._settings.limit_bytes}; start the shipper and Kafka, or raise "

@@ -138,11 +138,11 @@ class Inference:
                 traceparent=traceparent_of(self._span),
                 tracestate=tracestate_of(self._span),
             )
-        except CaptureError:
+        except CaptureError as error:
             self._ended = True
             self._fail("spool_full")
             raise unavailable(
-                "The spool is full, and capture.on_full is reject: Weir serves nothing that it cannot record. Try again later.",
+                f"The request cannot be recorded now: {error}",
                 code="spool_full",
                 retry_after_seconds=SpoolFull.retry_after_seconds,
             ) from None

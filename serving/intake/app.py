@@ -197,7 +197,7 @@ class Intake:
                 self._items.labels(name, "refused").inc()
             except (ServingError, sqlite3.OperationalError) as error:
                 raise unavailable(
-                    f"Weir cannot record it now: {error}",
+                    f"The items cannot be recorded now: {error}",
                     code="spool_full",
                     retry_after_seconds=_RETRY_AFTER_SECONDS,
                 ) from None

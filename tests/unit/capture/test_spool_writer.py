@@ -193,7 +193,7 @@ def test_if_the_disk_fills_up_between_two_feedback_records_neither_is_kept(make)
     spool.writer.judge(both[0], identity="1")
     (*_, one) = frames_of(spool.directory)
     room = HEADER_BYTES + len(one.payload)
-    with no_file_beyond(spool.writer.size_bytes + room + 10), pytest.raises(SpoolFull, match="free the disk"):
+    with no_file_beyond(spool.writer.size_bytes + room + 10), pytest.raises(SpoolFull, match="free or repair its disk"):
         spool.writer.judge(*both, identity="2")
     spool.writer.judge(*both, identity="3")
     assert [event.data.rating for event in events_of(spool.directory)[1:]] == ["up", "up", "down"]
@@ -273,7 +273,7 @@ def test_records_that_were_shed_before_a_segment_are_in_its_head(make):
 def test_with_the_policy_reject_a_full_disk_rejects_requests_and_recovers(make):
     spool = make(settings=CaptureSettings(on_full="reject"))
     spool.request("a")
-    with no_file_beyond(spool.writer.size_bytes + 100), pytest.raises(SpoolFull, match="free the disk"):
+    with no_file_beyond(spool.writer.size_bytes + 100), pytest.raises(SpoolFull, match="free or repair its disk"):
         spool.request("b", "x" * 5000)
     assert spool.request("c") == 2
     assert spool.writer.writable

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+from unittest.mock import Mock
 
 import pytest
 from support.scripted_upstream import DONE, Answer
@@ -388,3 +389,10 @@ async def test_an_answer_that_cannot_be_encoded_still_has_an_end(stack, stream):
     _, end = stack.records()
     assert end.data.request_id
     assert (end.data.messages, end.data.owed) == ((), ()), "a detector cannot check text that is not recorded"
+
+
+async def test_a_spool_that_cannot_be_written_is_503_with_this_reason(make_stack, monkeypatch):
+    stack = make_stack(on_full="reject")
+    monkeypatch.setattr(stack.recorder._running._segments, "append", Mock(side_effect=OSError(5, "Input/output error")))
+    message = (await stack.chat("x")).json()["error"]["message"]
+    assert "cannot be written: Input/output error; free or repair its disk" in message

@@ -363,7 +363,7 @@ async def test_a_full_spool_is_503_and_a_retry_records_the_rest(tmp_path):
     async with intake(tmp_path / "home", capture=tight) as running:
         answer = await sent(running, batch)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        assert "Weir cannot record it now" in Status.FromString(answer.content).message
+        assert "The items cannot be recorded now" in Status.FromString(answer.content).message
         assert 0 < len(running.exchanges()) < 8
     async with intake(tmp_path / "home") as running:
         assert (await sent(running, batch)).status_code == 200
