@@ -68,7 +68,7 @@ class Console:
         """Log why the console does not answer (each reason once), and wait before the next try."""
         problem = f"{type(error).__name__}: {error}"
         if isinstance(error, OSError):
-            problem = f"{error.strerror or error}; free it, or set WEIR_CONSOLE__PORT"
+            problem = f"{error.strerror or error}; set console.host and console.port to a free address of this machine"
         reason = f"{self._settings.console.host}:{self._port}: {problem}"
         if self._health.get(_WAITING) != reason:
             _LOG.warning("the console does not answer at %s", reason, exc_info=not isinstance(error, OSError))

@@ -78,3 +78,15 @@ async def test_connections_that_send_no_request_do_not_block_others(tmp_path, mo
 
 async def _status(client, address, wanted):
     return (await client.get(address)).status_code == wanted
+
+
+async def test_an_address_that_the_console_cannot_use_is_reported_with_its_settings(tmp_path):
+    """The address is of no interface of this machine, so no program can free it."""
+    settings = Settings(console={"host": "192.0.2.1"}).model_copy(update={"home": tmp_path})
+    health = {}
+    console = Console(settings, free_port(), health).start()
+    try:
+        (reason,) = (await until("it says so", health.copy)).values()
+    finally:
+        console.stop()
+    assert reason.endswith("set console.host and console.port to a free address of this machine")
