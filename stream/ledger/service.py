@@ -179,7 +179,7 @@ class _Service:
                 await publish_alert(producer, alert, self._kafka)
                 await self._call(self._store.decisions.acknowledged, record)
                 self._metrics.alerts.labels(record.detector).inc()
-                _LOG.warning("alert %s %s %s", record.detector, record.state, record.alert_id)
+                _LOG.info("alert %s %s revision %d", record.alert_id, record.state, record.revision)
 
     def _decide(self) -> None:
         observation = self._store.decide(

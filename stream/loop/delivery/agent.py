@@ -163,7 +163,7 @@ class _Service:
                 f"the patterns of [tenants] that match tenant {tenant} are invalid together: {error}; correct them, and restart. "
                 "Until then, new versions of this tenant stay in shadow"
             )
-            _LOG.error(reason)
+            _LOG.error("%s", reason)
             self._health[f"waiting for settings of tenant {tenant}"] = reason
             return _NO_PROMOTION
 
@@ -238,9 +238,7 @@ class _Service:
             context = mark_route(self._tracer, route, context)
             await self._publish(producer, self._kafka.names.models, route_event(route, context))
             self._metrics.decisions.labels(state).inc()
-            _LOG.warning(
-                "route of %s %s: epoch %d, %s, %s", route.tenant, route.model, route.epoch, state, route.weights
-            )
+            _LOG.info("route of %s %s: epoch %d, %s, %s", route.tenant, route.model, route.epoch, state, route.weights)
         for route in log.routes:
             self._metrics.show(route)
         with _own_files():

@@ -158,7 +158,7 @@ class Run:
             state = "failed"
             said = f"{type(error).__name__} in the output of a command" if isinstance(error, _DAMAGED) else str(error)
             await self._state(state, reason=said, numbers=self._numbers())
-            _LOG.warning("retraining %s failed: %s", self.work.request.retraining_id, error)
+            _LOG.error("retraining %s failed: %s", self.work.request.retraining_id, error)
         finally:
             self._metrics.running.set(0)
         self._metrics.runs.labels(state).inc()
