@@ -49,15 +49,20 @@ def load_ports(home: Path) -> dict[str, int]:
     try:
         saved = {str(name): int(port) for name, port in json.loads(path.read_text(encoding="utf-8")).items()}
     except FileNotFoundError:
-        raise StackError(
-            f"no stack was started in {home} (it has no ports.json); run `weir up`, or set WEIR_HOME"
-        ) from None
+        raise not_started(home) from None
     except (ValueError, AttributeError, TypeError, OverflowError) as error:
         raise _damaged(path, str(error)) from None
     for name, port in saved.items():
         if not 0 < port <= _LAST_PORT:
             raise _damaged(path, f"{name} is {port}, and a port is a number from 1 to {_LAST_PORT}")
     return saved
+
+
+def not_started(home: Path) -> StackError:
+    """Return the error for a home without a stack."""
+    return StackError(
+        f"no stack was started in {home}; start it with `weir up`, or set WEIR_HOME to the home of a stack"
+    )
 
 
 def _damaged(path: Path, reason: str) -> StackError:

@@ -7,6 +7,7 @@ import msgspec
 
 from stream.files import replace_file
 from weir.errors import StackError
+from weir.home.ports import not_started
 
 #: The program of supervisord that checks the components' health.
 WATCHER = "watcher"
@@ -96,7 +97,7 @@ def load_plan(home: Path) -> Plan:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Plan)
     except FileNotFoundError:
-        raise StackError(f"no stack was started in {home}; run `weir up`, or set WEIR_HOME") from None
+        raise not_started(home) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StackError(
             f"{path} is damaged ({error}); run `weir down`, then `weir up`, which writes it again"

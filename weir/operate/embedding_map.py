@@ -18,7 +18,7 @@ from stream.errors import BrokerError, kafka_problem
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader
 from stream.kafka.time_ranges import LATE_SECONDS, produced_since
-from stream.kafka.topic_checks import partition_counts
+from stream.kafka.topic_checks import required_counts
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.window_history import StreamName
 from stream.settings import KafkaSettings, tenant_settings
@@ -131,7 +131,7 @@ class ClusterText(msgspec.Struct, frozen=True, kw_only=True):
 async def embedding_map(
     kafka: KafkaSettings, pages: LedgerPages, tenants: Mapping[str, Mapping[str, Any]], query: MapQuery
 ) -> EmbeddingMap:
-    """Return the map of a stream; raises BrokerError.
+    """Return the map of a stream; raises BrokerError or TopicMissing.
 
     The reference is found by a new drift detector, which reads the stream's first signals. So the clusters are those of
     the detector that raised the alert, if the log still has these signals.
@@ -187,9 +187,7 @@ async def _signals(
 ) -> "tuple[_Wanted, _Wanted]":
     """Return the earliest signals of the stream before the change, and the newest ones since it."""
     topic = kafka.names.signals
-    count = (await partition_counts(kafka.client_options(), [topic])).get(topic, 0)
-    if not count:
-        raise BrokerError(f"no topic {topic} at {kafka.bootstrap_servers}; create it with `weir topics create`")
+    count = (await required_counts(kafka.client_options(), [topic]))[topic]
     side, part, version = query.stream_names()
     key = stream_key(query.tenant, query.model, side, part, version)
     tp = TopicPartition(topic, partition_for(key, count))

@@ -25,6 +25,7 @@ from stream.wire import AlertRecord, format_time
 from weir.client import effective_kafka
 from weir.errors import StackError
 from weir.home.disk_space import FULL_BYTES, MIB, free_bytes
+from weir.home.ports import not_started
 from weir.local.health.health_probe import probe
 from weir.local.plan import plan_path
 from weir.local.stack_state import ComponentState, load_components, supervisor_runs
@@ -107,16 +108,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def gather_status(settings: Settings) -> Status:
-    """Query all parts concurrently; a part that does not answer is a problem. Raises StackError if no stack has run.
+    """Query all parts concurrently; a part that does not answer is a problem. Raises StackError if no stack was started.
 
     If `weir up` did not start the stack, as in containers, another program checks the health of the components.
     """
     home = settings.home
     states, reader = load_components(home), LedgerReader(home / "ledger")
     if not states and not reader.exists() and not (home / "ports.json").exists():
-        raise StackError(
-            f"no stack has run in {home}; start it with `weir up`, or set WEIR_HOME to the home of a stack"
-        )
+        raise not_started(home)
     local = plan_path(home).exists()
     stopped = local and not states and not supervisor_runs(home)
     loop = asyncio.get_running_loop()

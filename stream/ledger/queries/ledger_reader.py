@@ -108,7 +108,7 @@ class LedgerReader:
         """Raise LedgerAbsent, which names the folder, if there is no ledger."""
         if not self.exists():
             raise LedgerAbsent(
-                f"no ledger in {self._files.directory}; start it with `weir up`, or set WEIR_HOME to a stack's home"
+                f"no ledger in {self._files.directory}; start it with `weir up`, or set WEIR_HOME to the home of a stack"
             )
 
 

@@ -61,7 +61,7 @@ def stored(record, offset=0, at=None):
 async def mapped(monkeypatch):
     """Return a function that returns the recent signals, and the map."""
 
-    async def partition_counts(_options, topics):
+    async def required_counts(_options, topics):
         return dict.fromkeys(topics, 1)
 
     async def mapped(since):
@@ -69,7 +69,7 @@ async def mapped(monkeypatch):
         earliest, recent = await _signals(Log(), KafkaSettings(), query, START, CONFIG)
         return recent.signals(), _computed(CONFIG, earliest, recent, {})
 
-    monkeypatch.setattr(embedding_map, "partition_counts", partition_counts)
+    monkeypatch.setattr(embedding_map, "required_counts", required_counts)
     return mapped
 
 
