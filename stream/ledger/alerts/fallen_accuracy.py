@@ -7,6 +7,7 @@ from stream.count_text import count_text
 from stream.ledger.accuracy import Accuracy
 from stream.ledger.alerts.condition import revised
 from stream.runbook import ACCURACY, runbook_line
+from stream.score_text import percent_text
 from stream.wire import AlertRecord
 
 _UPDATE_SECONDS = 10.0
@@ -57,11 +58,14 @@ def _has_recovered(alert: AlertRecord) -> bool:
 
 def _recovered(alert: AlertRecord, accuracy: Accuracy | None) -> dict[str, Any]:
     if accuracy is None:
-        return {"statistic": 0.0, "summary": f"Accuracy of {alert.model}: the labels of the fall expired."}
+        return {
+            "statistic": 0.0,
+            "summary": f"Accuracy of {alert.model}: the labels of the fall expired. Tenant {alert.tenant}.",
+        }
     # A reference with answers after the fall cannot show whether the accuracy is as high as before.
     is_expired = accuracy.reference_until >= alert.opened_at
     what = ": the labels from before the fall expired;" if is_expired else " recovered:"
-    summary = f"Accuracy of {alert.model}{what} {accuracy.accuracy:.0%} of all {accuracy.answers} labelled answers are correct."
+    summary = f"Accuracy of {alert.model}{what} {percent_text(accuracy.accuracy)} of all {accuracy.answers} labelled answers are correct. Tenant {alert.tenant}."
     return {"statistic": 0.0, "score": accuracy.accuracy, "summary": summary}
 
 
@@ -86,10 +90,12 @@ def _opened(stream: _Stream, accuracy: Accuracy, log_time: float, identity: str)
 
 def _fields(stream: _Stream, accuracy: Accuracy) -> dict[str, Any]:
     assert accuracy.reference is not None
+    tenant, model = stream
     return {
         "summary": (
-            f"Accuracy of {stream[1]} fell: {accuracy.accuracy:.0%} of the last {accuracy.since} labelled answers are correct, "
-            f"{accuracy.reference:.0%} of the first. {count_text(accuracy.wrong, 'wrong answer')}, {count_text(accuracy.keys, 'API key')}."
+            f"Accuracy of {model} fell: {percent_text(accuracy.accuracy)} of the last {accuracy.since} labelled answers are correct, "
+            f"{percent_text(accuracy.reference)} of the first. {count_text(accuracy.wrong, 'wrong answer')}, {count_text(accuracy.keys, 'API key')}. "
+            f"Tenant {tenant}."
         ),
         "evidence": accuracy.evidence,
         "evidence_total": accuracy.wrong,

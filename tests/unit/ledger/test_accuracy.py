@@ -126,7 +126,7 @@ def test_an_alert_resolves_an_hour_after_its_record_of_the_recovery():
     (alert,) = decided([], fallen, 100.0)
     (recovery,) = decided([alert], fine, 200.0)
     assert (recovery.state, recovery.statistic, recovery.evidence_total) == ("firing", 0.0, 18)
-    assert "recovered: 90% of all 95" in recovery.summary
+    assert "recovered: 90 % of all 95" in recovery.summary
     assert decided([recovery], fallen, 205.0) == [], "at most one record in ten seconds"
     (again,) = decided([recovery], fallen, 300.0)
     assert (again.alert_id, again.statistic) == ("al_1", 9.0), "the same fall, with more late labels"
@@ -148,7 +148,7 @@ def test_an_alert_whose_earlier_labels_expired_is_not_reported_as_recovered(kept
     (record,) = decide_accuracy([alert], {("acme", "m"): remaining}, given[-1].time + 60.0, lambda *_: "al_2")
     assert (record.alert_id, record.statistic) == ("al_1", 0.0)
     assert "recovered" not in record.summary
-    assert f"the labels from before the fall expired; {remaining.accuracy:.0%} of all {kept} " in record.summary
+    assert f"the labels from before the fall expired; {100 * remaining.accuracy:.0f} % of all {kept} " in record.summary
 
 
 def test_an_alert_names_at_most_32_keys():
@@ -158,7 +158,7 @@ def test_an_alert_names_at_most_32_keys():
     found = accuracy_of(many, SETTINGS)
     assert (len(found.principals), set(found.principals.values())) == (32, {1})
     (alert,) = decide_accuracy([], {("acme", "m"): found}, 100.0, lambda *_: "al_1")
-    assert alert.summary.endswith(f"{found.wrong} wrong answers, {found.wrong} API keys.")
+    assert alert.summary.endswith(f"{found.wrong} wrong answers, {found.wrong} API keys. Tenant acme.")
 
 
 def test_an_alert_ends_when_the_labels_of_its_fall_expire_although_no_other_label_arrives():
@@ -174,7 +174,7 @@ def test_an_alert_ends_when_the_labels_of_its_fall_expire_although_no_other_labe
         while ledger.store.expire():
             pass
         ledger.decide()
-        assert ledger.alerts("accuracy")[0].summary == "Accuracy of m: the labels of the fall expired."
+        assert ledger.alerts("accuracy")[0].summary == "Accuracy of m: the labels of the fall expired. Tenant acme."
 
 
 def test_many_labels_are_judged_less_often_than_they_arrive(monkeypatch):
