@@ -95,15 +95,21 @@ class BalanceCollector(Collector):
         """Yield the numbers of accepted, delivered, shed (dropped) and spooled records, and the age and size of the spools."""
         balance = self._reader.read()
         yield CounterMetricFamily(
-            "weir_capture_accepted", "Requests and ends that were numbered", value=balance.accepted
+            "weir_capture_accepted", "Request and end records of accepted requests", value=balance.accepted
         )
-        yield CounterMetricFamily("weir_capture_delivered", "Of those, acknowledged by Kafka", value=balance.delivered)
-        yield CounterMetricFamily("weir_capture_shed", "Of those, counted in gap records", value=balance.shed)
-        yield GaugeMetricFamily("weir_capture_spooled_records", "Of those, not yet sent", value=balance.spooled)
+        yield CounterMetricFamily(
+            "weir_capture_delivered", "Accepted records that Kafka has acknowledged", value=balance.delivered
+        )
+        yield CounterMetricFamily(
+            "weir_capture_shed", "Accepted records that were lost and that gap records count", value=balance.shed
+        )
+        yield GaugeMetricFamily(
+            "weir_capture_spooled_records", "Accepted records that are not yet sent", value=balance.spooled
+        )
         yield GaugeMetricFamily(
             "weir_capture_oldest_age_seconds", "Age of the oldest record not yet sent", value=balance.oldest_age_seconds
         )
         yield GaugeMetricFamily("weir_capture_spool_bytes", "Size of the spools on this node", value=balance.bytes)
         yield GaugeMetricFamily(
-            "weir_capture_fullest_spool_bytes", "Size of the largest of them", value=balance.fullest_bytes
+            "weir_capture_fullest_spool_bytes", "Size of the largest spool on this node", value=balance.fullest_bytes
         )

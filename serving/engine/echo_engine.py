@@ -9,13 +9,12 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from serving.engine.chunk_queue import check_prompt
-from serving.engine.errors import EngineClosedError
+from serving.engine.errors import CLOSED, EngineClosedError
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, Sampling
 from serving.engine.text_stream import StopStrings
 
 _WORD = re.compile(r"\s*\S+|\s+$")
 _CONTEXT_LENGTH = 8192  # the default model's
-_CLOSED = "the engine is closed: send the request again when the model is back"
 
 
 class EchoEngine:
@@ -60,14 +59,14 @@ class EchoEngine:
         """
         check_prompt(prompt, sampling, self.context_length)
         if self._closed:
-            raise EngineClosedError(_CLOSED)
+            raise EngineClosedError(CLOSED)
         self._prompt_total += len(prompt)
         self._running += 1
         stop, said = StopStrings(sampling.stop), 0
         try:
             for token in prompt[: sampling.max_tokens]:
                 if self._closed:
-                    raise EngineClosedError(_CLOSED)
+                    raise EngineClosedError(CLOSED)
                 said += 1
                 self._completion_total += 1
                 text = stop.push(_word(token))

@@ -1,5 +1,11 @@
 """Errors of engines."""
 
+#: Messages that all engines use.
+CLOSED = "the engine is closed: send the request again when the model is back"
+FAILED = "a generation step failed: send the request again"
+NOT_LOADED = "the engine has not loaded its model: call load() first"
+NO_TEMPLATE = "the model has no chat template: use /v1/completions"
+
 
 class EngineError(Exception):
     """Base of all expected errors of engines."""

@@ -20,6 +20,10 @@ import openvino_genai as genai
 from serving.engine.chat_template import TEMPLATE_REJECTS, features_of
 from serving.engine.chunk_queue import Inbox, check_prompt
 from serving.engine.errors import (
+    CLOSED,
+    FAILED,
+    NO_TEMPLATE,
+    NOT_LOADED,
     EngineClosedError,
     EngineError,
     EngineUnavailableError,
@@ -31,13 +35,11 @@ from serving.engine.json_schema import check_schema, load_converter
 from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.text_stream import Detokeniser, TextStream
+from serving.errors import log_failure
+from stream.count_text import count_text
 from stream.processor import processor_flags
 
 _LOG = logging.getLogger(__name__)
-_FAILED = "a generation step failed: send the request again"
-from serving.errors import log_failure
-from stream.count_text import count_text
-_CLOSED = "the engine is closed: send the request again when the model is back"
 _GREEDY_BELOW = 1e-5
 # Prompt tokens of a step, beside one token of each running request: more delay the others' tokens, fewer the first token.
 _PROMPT_TOKENS_PER_STEP = 64
@@ -219,7 +221,7 @@ class OpenvinoEngine:
         """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end."""
         tokenizer = self._loaded()
         if not tokenizer.chat_template:
-            raise PromptRejectedError("the model has no chat template: use /v1/completions")
+            raise PromptRejectedError(NO_TEMPLATE)
         history = [dict(message) for message in messages]
         try:
             text = tokenizer.apply_chat_template(
@@ -247,7 +249,7 @@ class OpenvinoEngine:
         self._arrivals.put(request)
         try:
             if self._closed:
-                raise EngineClosedError(_CLOSED)
+                raise EngineClosedError(CLOSED)
             while True:
                 chunk = await request.inbox.get()
                 yield chunk
@@ -276,9 +278,9 @@ class OpenvinoEngine:
 
     def _loaded(self) -> Any:
         if self._closed:
-            raise EngineClosedError(_CLOSED)
+            raise EngineClosedError(CLOSED)
         if self._thread is None:
-            raise EngineClosedError("the engine has not loaded its model: call load() first")
+            raise EngineClosedError(NOT_LOADED)
         return self._tokenizer
 
     def _run(self) -> None:
@@ -295,7 +297,7 @@ class OpenvinoEngine:
         finally:
             self._closed = True  # also if the pipeline cannot be opened again
             self._receive()
-            self._fail(self._requests, EngineClosedError(_CLOSED))
+            self._fail(self._requests, EngineClosedError(CLOSED))
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()  # frees the cache of cancelled requests
         self._pipeline = None

@@ -8,7 +8,7 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from serving.engine.chat_template import TEMPLATE_REJECTS, features_of
-from serving.engine.errors import PromptRejectedError
+from serving.engine.errors import NO_TEMPLATE, PromptRejectedError
 from serving.engine.gguf_file import find_gguf
 
 # The chat template of a model without one: base models continue text, and this template reads like a transcript.
@@ -41,7 +41,7 @@ class TransformersCodec:
             The template rejects the conversation; for example, some templates require alternating roles.
         """
         if not self._template:
-            raise PromptRejectedError("the model has no chat template: use /v1/completions")
+            raise PromptRejectedError(NO_TEMPLATE)
         try:
             tokens = self.tokenizer.apply_chat_template(
                 list(messages),

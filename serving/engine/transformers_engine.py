@@ -16,6 +16,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, ContinuousBatchingCon
 
 from serving.engine.chunk_queue import Inbox, check_prompt
 from serving.engine.errors import (
+    CLOSED,
+    FAILED,
+    NOT_LOADED,
     EngineClosedError,
     GenerationFailedError,
     ModelInvalidError,
@@ -31,8 +34,6 @@ from serving.engine.transformers_sampler import RequestSampler
 from stream.gguf_files import read_once
 
 _LOG = logging.getLogger(__name__)
-_FAILED = "a generation step failed: send the request again"
-_CLOSED = "the engine is closed: send the request again when the model is back"
 # Without a GPU to size it by, the cache is of this length a slot unless `max_length` says otherwise: 8192 tokens of
 # eight slots would be 3 GB for the smallest model.
 _CPU_LENGTH = 2048
@@ -167,7 +168,7 @@ class TransformersEngine:
                 list(prompt), request_id=request_id, max_new_tokens=sampling.max_tokens, streaming=True
             )
             if added is None:
-                raise GenerationFailedError(_FAILED)
+                raise GenerationFailedError(FAILED)
             self._prompt_total += len(prompt)
             while True:
                 chunk = await answer.inbox.get()
@@ -187,7 +188,7 @@ class TransformersEngine:
             return
         self._closed = True
         for inbox in list(self._inboxes):
-            inbox.send(EngineClosedError(_CLOSED))
+            inbox.send(EngineClosedError(CLOSED))
         if self._manager is not None:
             await asyncio.to_thread(self._manager.stop, block=True, timeout=_STOP_SECONDS, hard_stop=True)
 
@@ -205,9 +206,9 @@ class TransformersEngine:
 
     def _loaded(self) -> tuple[Any, TransformersCodec]:
         if self._closed:
-            raise EngineClosedError(_CLOSED)
+            raise EngineClosedError(CLOSED)
         if self._manager is None or self._codec is None:
-            raise EngineClosedError("the engine has not loaded its model: call load() first")
+            raise EngineClosedError(NOT_LOADED)
         with self._loading:
             if not self._manager.is_running():  # a failed step ends transformers' thread and all requests
                 _LOG.error("transformers' loop has ended, and is started again")
@@ -253,7 +254,7 @@ class _Answer:
         if self.ended:
             return
         if output.error is not None:
-            self.inbox.put(GenerationFailedError(_FAILED))
+            self.inbox.put(GenerationFailedError(FAILED))
             return
         text = "".join(self._say(token) for token in output.generated_tokens[self.seen :])
         self.inbox.put(

@@ -11,7 +11,7 @@ class UpstreamMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.circuit_open = Gauge(
             "weir_upstream_circuit_open",
-            "1 while requests are rejected because the upstream server failed repeatedly, else 0",
+            "Whether requests are rejected because the upstream server failed repeatedly: 1 or 0",
             (_MODEL,),
             registry=registry,
         )
