@@ -20,7 +20,7 @@ def secret_bytes(secret: str) -> bytes:
         key = b""
     if not secret.startswith(SECRET_PREFIX) or not _SHORTEST <= len(key) <= _LONGEST:
         raise ValueError(
-            f"is not {SECRET_PREFIX} and base64 of {_SHORTEST} to {_LONGEST} bytes; create one: "
+            f"it is not {SECRET_PREFIX} and base64 of {_SHORTEST} to {_LONGEST} bytes; create one: "
             f'echo "{SECRET_PREFIX}$(head -c 32 /dev/urandom | base64)"'
         )
     return key

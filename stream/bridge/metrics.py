@@ -16,7 +16,7 @@ class BridgeMetrics:
         self.posts = counter("posts", "Requests to Alertmanagers and webhooks", "target", "outcome")
         self.firing = gauge("firing_alerts", "Firing alerts in the log, silenced ones too")
         self.dropped = gauge("dropped_alerts", "Firing alerts that were dropped to bound memory")
-        self.caught_up = gauge("caught_up", "1 when the whole log was read")
+        self.caught_up = gauge("caught_up", "Whether the whole log was read: 1 or 0")
         self.reading = gauge("webhook_reading", "Whether alerts are read for a webhook: 1 or 0", "target")
         self.missed = counter(
             "webhook_missed_records",

@@ -29,7 +29,7 @@ class LedgerMetrics:
         self._requests = gauge(
             "coverage_requests", "Accepted requests in the log, without copies (consistency, shadow)"
         )
-        self._ends = gauge("coverage_ends", "Ends of these requests in the log")
+        self._ends = gauge("coverage_ends", "Ends of accepted requests in the log, without copies")
         self._gaps = gauge("coverage_gap_records", "Records that gap records count")
         self._skipped = gauge("ledger_skipped_records", "Records that are no event or cannot be stored", "topic")
         self._rejected = gauge(
@@ -39,7 +39,7 @@ class LedgerMetrics:
         )
         self.lag = gauge("ledger_lag_records", "Records that the ledger has not read", "topic")
         self.verdict_lag = gauge("verdict_lag_seconds", "Event time that verdicts are behind inference")
-        self.caught_up = gauge("ledger_caught_up", "1 when the whole log was read")
+        self.caught_up = gauge("ledger_caught_up", "Whether the whole log was read: 1 or 0")
         self.read = counter("records", "Events read")
         self.unstored = counter("unstored_records", "Events that the ledger cannot store and skips")
         self.expired = counter("expired_records", "Records that expired before the ledger read them")

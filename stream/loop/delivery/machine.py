@@ -338,5 +338,5 @@ def _harm(detector: str, test: TwoSampleTest) -> str:
     found = "failed or empty" if detector == FAILURE else "flagged"
     return (
         f"{detector}: {flagged} of {events} answers of the challenger are {found}, {champion_flagged} of {champion} of the"
-        f" champion; evidence {test.e_harm:,.0f}, limit {1 / test.alpha:,.0f}"
+        f" champion; e-value {test.e_harm:,.0f}, limit {1 / test.alpha:,.0f}"
     )

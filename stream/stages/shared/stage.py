@@ -116,7 +116,7 @@ def _tried(apply: Callable[[], _ResultT], otherwise: _ResultT, what: str) -> tup
     try:
         return apply(), None
     except Exception as error:
-        logger.exception("%s", what)
+        logger.exception("%s failed", what)
         return otherwise, error
 
 
