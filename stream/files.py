@@ -86,7 +86,7 @@ class WatchedFile(Generic[ValueT]):
             self._value, self._stamp, self._logged = self._missing, None, ""
         except (OSError, ValueError) as error:
             if self._logged != str(error):
-                _LOG.warning("%s cannot be read (%s); what was read before stays in force", self._path, error)
+                _LOG.warning("%s cannot be read (%s); the last content that was read still applies", self._path, error)
                 self._logged = str(error)
         return self._value
 

@@ -106,7 +106,7 @@ class RangeReader:
                 self._failing_since = now
                 topics = ", ".join(sorted({partition.topic for partition in self._lanes}))
                 _log.warning(
-                    "%s: reading fails (%s); trying again for %.0f s", topics, type(error).__name__, _OUTAGE_SECONDS
+                    "%s: reading fails (%s); retrying for %.0f s", topics, type(error).__name__, _OUTAGE_SECONDS
                 )
             if now - self._failing_since >= _OUTAGE_SECONDS:
                 raise
@@ -171,5 +171,7 @@ async def retained(
                     position = reader.positions[tp]
                     progress()
         except READ_ERRORS as error:
-            _log.warning("%s-%d: %s; reading on from offset %d", topic, partition, type(error).__name__, position)
+            _log.warning(
+                "%s-%d: reading fails (%s); retrying from offset %d", topic, partition, type(error).__name__, position
+            )
             await asyncio.sleep(_RETRY_SECONDS)

@@ -71,7 +71,7 @@ class Tail:
                 if not self._positions or not self._follow:
                     raise self._failure(error) from error
                 if not self._interrupted:
-                    _LOG.warning("%s: reading from Kafka failed (%s); trying again", self._topic, type(error).__name__)
+                    _LOG.warning("%s: reading from Kafka failed (%s); retrying", self._topic, type(error).__name__)
                 self._interrupted = True
                 await asyncio.sleep(_RETRY_SECONDS)
             else:

@@ -43,7 +43,7 @@ async def data_range(  # noqa: PLR0913 - where to read, what, and whom to report
             async with consumer_for(options) as consumer:
                 return await log_range(consumer, topic, partitions, since, until)
         except READ_ERRORS as error:
-            _log.warning("offsets of %s are not known (%s); asking again", topic, type(error).__name__)
+            _log.warning("offsets of %s are not known (%s); retrying", topic, type(error).__name__)
         progress()
         await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -122,7 +122,7 @@ class ModelPool:
                 deliver(row, result)
             return
         if len(rows) == 1 and again and failed.error == ProcessExpired.__name__:
-            _log.warning("a model process ended (%s), trying its text once more", failed.error)
+            _log.warning("a model process ended (%s), retrying its text once", failed.error)
             await self._part(items, rows, deadline, deliver, again=False)
             return
         if len(rows) == 1:

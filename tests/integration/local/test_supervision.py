@@ -172,4 +172,4 @@ def test_a_failing_component_is_restarted_without_end_with_a_bounded_delay(stack
     poll(lambda: connect(home).processes()["two"].statename == "FATAL", 90)
     (home / "server.py").write_text(SERVER)
     poll(lambda: unhealthy_components(stack) == [], 30)
-    poll(lambda: "two keeps failing at its start; trying again" in log(home))
+    poll(lambda: "two keeps failing at its start; retrying" in log(home))

@@ -204,7 +204,7 @@ async def test_a_range_continues_if_the_broker_is_unreachable_for_less_than_30_s
     now.seconds += 100  # the records that were read before are processed
     assert (await reader.next("t", 0)).offset == 1
     assert [record.message for record in caplog.records] == [
-        "t: reading fails (KafkaConnectionError); trying again for 30 s"
+        "t: reading fails (KafkaConnectionError); retrying for 30 s"
     ] * 2
 
 

@@ -100,7 +100,7 @@ class Watcher:
 
     def _start(self, info: ProcessInfo) -> None:
         if info.statename == "FATAL":
-            log(f"{info.name} keeps failing at its start; trying again, its log: {log_path(self._home, info.name)}")
+            log(f"{info.name} keeps failing at its start; retrying, its log: {log_path(self._home, info.name)}")
         self._request(self._supervisord.start, info.name)
 
     def _request(self, action: Callable[[str], None], name: str) -> bool:
@@ -110,7 +110,7 @@ class Watcher:
         except StackError as error:
             # For example, no memory for another process. The other components still need the watcher.
             if self._refused.get(name) != str(error):
-                log(f"{name}: {error}; trying again")
+                log(f"{name}: {error}; retrying")
             self._refused[name] = str(error)
             return False
         self._refused.pop(name, None)

@@ -58,7 +58,7 @@ def test_a_component_that_supervisord_cannot_start_does_not_end_the_watcher(plan
     watching.round()
     watching.round()
     assert started == ["two", "two"]
-    assert capsys.readouterr().out.count("one: supervisord refused: SPAWN_ERROR: one; trying again") == 1
+    assert capsys.readouterr().out.count("one: supervisord refused: SPAWN_ERROR: one; retrying") == 1
 
 
 def test_a_refused_stop_of_a_hung_component_is_tried_again(plan, monkeypatch):

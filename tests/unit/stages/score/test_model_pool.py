@@ -68,13 +68,13 @@ async def test_a_text_whose_process_is_killed_by_another_cause_is_scored_by_the_
         (outcome,) = await scored(pool, "call 5551234")
     assert failure_of(outcome) is None
     assert outcome.scores["pii"].flagged
-    assert "trying its text once more" in caplog.text
+    assert "retrying its text once" in caplog.text
 
 
 async def test_a_text_that_ends_its_process_fails_after_the_second_attempt(caplog):
     async with running() as pool:
         assert await scored(pool, "a CRASH") == [Failed(disposition="bug", error="ProcessExpired")]
-    assert caplog.text.count("trying its text once more") == 1
+    assert caplog.text.count("retrying its text once") == 1
 
 
 async def test_long_texts_that_together_need_more_than_a_deadline_are_all_scored(caplog):
