@@ -5,9 +5,6 @@ from stream.wire.errors import StreamError
 #: Type checkers let other modules import an imported name only if it is listed; the classes below need no entry.
 __all__ = ["StreamError"]
 
-#: The end of a sentence about a certificate that cannot be verified.
-CERTIFICATE_FIX = "correct the certificate, or name a PEM file with its CA in SSL_CERT_FILE"
-
 
 class LedgerError(StreamError):
     """Base of the ledger's errors."""
@@ -31,6 +28,10 @@ class GateError(StreamError):
 
 class BrokerError(StreamError):
     """No broker answers, the broker rejects a request, or the local broker cannot be installed or started."""
+
+
+class CertificatesUnreadable(StreamError):
+    """SSL_CERT_FILE names no file with certificates."""
 
 
 class TopicMissing(StreamError):
@@ -79,11 +80,6 @@ class DatasetDamaged(StreamError):
 
 class LineageRefused(StreamError):
     """An OpenLineage endpoint does not answer, or does not accept an event."""
-
-
-def is_certificate_error(error: BaseException) -> bool:
-    """Return whether an error of httpx states that the certificate of a server cannot be verified; httpx has no class for it."""
-    return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
 def no_kafka(bootstrap_servers: str, error: BaseException) -> BrokerError:

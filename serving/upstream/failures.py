@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from serving.backend import RejectedRequest
-from stream.errors import CERTIFICATE_FIX, is_certificate_error
+from stream.certificates import CERTIFICATE_FIX, is_certificate_error
 
 ERROR, BROKEN, TIMEOUT = "upstream_error", "upstream_broken", "upstream_timeout"
 UNREACHABLE, CIRCUIT_OPEN = "upstream_unreachable", "upstream_circuit_open"

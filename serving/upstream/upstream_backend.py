@@ -32,6 +32,7 @@ from serving.upstream.failures import (
 )
 from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_client import UpstreamClient
+from stream.certificates import trusted_certificates
 from stream.count_text import count_text
 from stream.telemetry import traceparent_of
 
@@ -90,7 +91,7 @@ class UpstreamBackend:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.slots_or_default),
             trust_env=not _is_loopback(settings.base_url),
             # The context reads SSL_CERT_FILE, which httpx reads only with trust_env.
-            verify=httpx.create_ssl_context() if settings.base_url.startswith("https:") else True,
+            verify=trusted_certificates(),
         )
         self._upstream = UpstreamClient(self._client)
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from stream.bridge.metrics import BridgeMetrics
-from stream.errors import CERTIFICATE_FIX, is_certificate_error
+from stream.certificates import CERTIFICATE_FIX, is_certificate_error
 
 _LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 0.5

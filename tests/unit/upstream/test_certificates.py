@@ -9,6 +9,7 @@ from serving.backend import ModelRequest
 from serving.settings import ModelSettings
 from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_backend import UpstreamBackend
+from stream.errors import CertificatesUnreadable
 
 
 @pytest.fixture
@@ -43,3 +44,18 @@ async def test_a_certificate_that_weir_cannot_verify_is_reported_with_the_fix_an
 async def test_the_certificates_of_the_environment_are_trusted_also_on_this_machine(ask, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(ask[1]))
     assert await ask[0]() == (WHOLE, 1)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_variable_that_names_no_certificates_is_an_error_with_the_path_and_the_fix(
+    tmp_path, monkeypatch, content
+):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    settings = ModelSettings(engine="upstream", base_url="https://models.example/v1")
+    with pytest.raises(CertificatesUnreadable) as raised:
+        UpstreamBackend("m", settings, UpstreamMetrics(CollectorRegistry()))
+    for part in ("SSL_CERT_FILE", str(path), "correct the path, or unset"):
+        assert part in str(raised.value)
