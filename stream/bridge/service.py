@@ -12,9 +12,12 @@ from stream.bridge.alertmanager_notifications import Notifications
 from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.notification_target import NotificationTarget
 from stream.bridge.webhook import WebhookNotifier
+from stream.certificates import trusted_certificates
 from stream.settings import BridgeSettings, KafkaSettings
 
 _TIMEOUT_SECONDS = 15.0
+#: Time for posts in progress after `stop`: less than supervisord waits before it kills the process (10 s).
+_STOP_SECONDS = 5.0
 #: The longest pauses before retries, to an Alertmanager and to a webhook.
 _ALERTMANAGER_SECONDS = 30.0
 _WEBHOOK_SECONDS = 60.0
@@ -36,20 +39,25 @@ async def run_bridge(
     metrics = BridgeMetrics(registry)
     reader = AlertReader(kafka, metrics, health)
     links = AlertLinks(runbook=bridge.runbook_url, trace=bridge.trace_url)
-    async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as client, asyncio.TaskGroup() as tasks:
+    client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, verify=trusted_certificates())
+    async with client, asyncio.TaskGroup() as group:
 
         def target(kind: str, name: str, longest_seconds: float) -> NotificationTarget:
             return NotificationTarget(
                 kind, name, client, longest_seconds=longest_seconds, metrics=metrics, health=health
             )
 
-        tasks.create_task(reader.run(stop))
+        tasks = [group.create_task(reader.run(stop))]
         for url in bridge.alertmanagers:
             manager = target("alertmanager", url.rstrip("/"), _ALERTMANAGER_SECONDS)
             notifications = Notifications(bridge.service, links, bridge.resend_seconds)
             notifier = AlertmanagerNotifier(url, manager, notifications, resend_seconds=bridge.resend_seconds)
-            tasks.create_task(notifier.run(reader, stop))
+            tasks.append(group.create_task(notifier.run(reader, stop)))
         for name, settings in bridge.webhooks.items():
             hook = target("webhook", name, _WEBHOOK_SECONDS)
             webhook = WebhookNotifier(name, settings, kafka, hook, links, metrics=metrics, health=health)
-            tasks.create_task(webhook.run(reader, stop))
+            tasks.append(group.create_task(webhook.run(reader, stop)))
+        await stop.wait()
+        await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+        for task in tasks:  # that wait for a receiver; the next bridge process sends their alerts again
+            task.cancel()
