@@ -8,16 +8,23 @@ import msgspec
 from serving.capture.clock import SourceClock
 from serving.capture.delivery_cursor import Cursor, load_cursor
 from serving.capture.open_gap import read_gap
-from serving.capture.segment import Frame, Kind, OpenRequest, head_of, read_segment, record_of, segment_path, segments
-from serving.capture.spool_tail import gap_count
+from serving.capture.segment import (
+    Frame,
+    Kind,
+    OpenRequest,
+    gap_of,
+    head_of,
+    read_segment,
+    record_of,
+    segment_path,
+    segments,
+)
 from serving.capture.spool_writer import Position, SpoolWriter
 from serving.settings import CaptureSettings
 from stream.files import sync_directory
-from stream.wire import GapRecord
 
 #: An OpenRequest has field names of the request record, so this decoder skips the record's text.
 _REQUEST = msgspec.json.Decoder(OpenRequest)
-_GAP = msgspec.json.Decoder(GapRecord)
 #: The ends are written without a size limit, because the gateway reserved space for them.
 _UNLIMITED = CaptureSettings(limit_bytes=1 << 62)
 
@@ -78,8 +85,9 @@ def _position(directory: Path, frames: list[Frame], cursor: Cursor) -> Position:
             head = head_of(frame)
             shed, requests = head.shed, {request.request_id: request for request in head.open}
         elif frame.kind == Kind.GAP:
-            shed += gap_count(frame)
-            for request_id in _GAP.decode(record_of(frame).value).request_ids:
+            gap_record = gap_of(frame)
+            shed += gap_record.count
+            for request_id in gap_record.request_ids:
                 requests.pop(request_id, None)  # its end was shed
         elif frame.kind == Kind.REQUEST:
             request = _opened(frame)

@@ -3,7 +3,6 @@
 All counts are computed from the files of the spools, not kept in memory, so a restart loses nothing.
 """
 
-import threading
 import time
 from pathlib import Path
 
@@ -11,11 +10,13 @@ import msgspec
 
 from serving.capture.delivery_cursor import Cursor, load_cursor, load_totals
 from serving.capture.open_gap import read_gap
+from serving.capture.segment import Kind, frames_of, gap_of, head_of, record_of, segment_path, segments
 from serving.capture.spool_layout import source_directories
-from serving.capture.spool_tail import SpoolTail, oldest_time
+from stream.wire import Tick
 
-#: Attempts to read, because a spool can be added to the totals during a read.
+#: Attempts to read, because a spool can be added to the totals, or a segment be removed, during a read.
 _ATTEMPTS = 5
+_TICK = msgspec.json.Decoder(Tick)
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,86 +41,83 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_balance(root: Path, limit_bytes: int = 0) -> Balance:
     """Return the balance of all spools under `root`, including removed spools. Reads the last segment of each spool."""
-    return BalanceReader(root, limit_bytes).read()
+    for _ in range(_ATTEMPTS):
+        totals, found, complete = load_totals(root), dict[str, Balance](), True
+        for name, directory in source_directories(root).items():
+            if name not in totals.folded:
+                try:
+                    found[name] = read_source(directory, limit_bytes)
+                except FileNotFoundError:
+                    complete = False
+        if complete and load_totals(root) == totals:
+            break
+    parts = found.values()
+    fullest = max(found, key=lambda name: found[name].fullest_bytes, default="")
+    accepted = totals.accepted + sum(part.accepted for part in parts)
+    delivered = totals.delivered + sum(part.delivered for part in parts)
+    shed = totals.shed + sum(part.shed for part in parts)
+    return Balance(
+        accepted=accepted,
+        delivered=delivered,
+        spooled=accepted - delivered - shed,
+        shed=shed,
+        oldest_age_seconds=max((part.oldest_age_seconds for part in parts), default=0.0),
+        bytes=sum(part.bytes for part in parts),
+        fullest_bytes=found[fullest].fullest_bytes if fullest else 0,
+        fullest=fullest,
+    )
 
 
-class BalanceReader:
-    """Reads the balance of ``$WEIR_HOME/spool``; each call reads only the frames appended since the last call.
+def read_source(directory: Path, limit_bytes: int = 0) -> Balance:
+    """Return the balance of one spool from its cursor, its last segment and its open gap.
 
-    Several threads can call :meth:`read` at the same time.
+    Raises FileNotFoundError if the spool, or a segment during the read, was removed.
     """
-
-    def __init__(self, root: Path, limit_bytes: int = 0) -> None:
-        self._root = root
-        self._limit_bytes = limit_bytes
-        self._sources: dict[str, SourceReader] = {}
-        self._reading = threading.Lock()  # scrapes can overlap
-
-    def read(self) -> Balance:
-        """Return the balance now."""
-        with self._reading:
-            return self._read()
-
-    def _read(self) -> Balance:
-        for _ in range(_ATTEMPTS):
-            totals = load_totals(self._root)
-            live = {name: path for name, path in source_directories(self._root).items() if name not in totals.folded}
-            found = {name: part for name, path in live.items() if (part := self._read_source(name, path)) is not None}
-            if load_totals(self._root) == totals:
-                break
-        for name in self._sources.keys() - live.keys():
-            del self._sources[name]
-        parts = list(found.values())
-        fullest = max(found, key=lambda name: found[name].fullest_bytes, default="")
-        accepted = totals.accepted + sum(part.accepted for part in parts)
-        delivered = totals.delivered + sum(part.delivered for part in parts)
-        shed = totals.shed + sum(part.shed for part in parts)
-        return Balance(
-            accepted=accepted,
-            delivered=delivered,
-            spooled=accepted - delivered - shed,
-            shed=shed,
-            oldest_age_seconds=max((part.oldest_age_seconds for part in parts), default=0.0),
-            bytes=sum(part.bytes for part in parts),
-            fullest_bytes=found[fullest].fullest_bytes if fullest else 0,
-            fullest=fullest,
-        )
-
-    def _read_source(self, name: str, path: Path) -> Balance | None:
-        reader = self._sources.setdefault(name, SourceReader(path, self._limit_bytes))
-        try:
-            return reader.read()
-        except FileNotFoundError:
-            return None
+    cursor = load_cursor(directory)  # before the segments: delivered must not exceed accepted
+    number, shed, used = _end_of(directory)
+    gap = read_gap(directory, number)
+    accepted = max(gap.last, cursor.number)
+    shed += gap.count + cursor.moved
+    spooled = accepted - cursor.delivered - shed
+    size = sum(segment_path(directory, index).stat().st_size for index in segments(directory))
+    return Balance(
+        accepted=accepted,
+        delivered=cursor.delivered,
+        spooled=spooled,
+        shed=shed,
+        oldest_age_seconds=_oldest_age(directory, cursor) if spooled else 0.0,
+        bytes=size,
+        fullest_bytes=max(size, round(used * limit_bytes)),
+    )
 
 
-class SourceReader:
-    """Reads the balance of one spool from its cursor, its last frames and its open gap."""
+def _end_of(directory: Path) -> tuple[int, int, float]:
+    """Return the last record number, the number of records dropped up to it, and the used share of the spool's limit.
 
-    def __init__(self, directory: Path, limit_bytes: int = 0) -> None:
-        self._directory = directory
-        self._limit_bytes = limit_bytes
-        self._tail = SpoolTail(directory)
-
-    def read(self) -> Balance:
-        """Return the balance now; raises FileNotFoundError if the spool was removed."""
-        cursor = load_cursor(self._directory)  # before the segments: delivered must not exceed accepted
-        self._tail.advance()
-        gap = read_gap(self._directory, self._tail.number)
-        accepted = max(gap.last, cursor.number)
-        shed = self._tail.shed + gap.count + cursor.moved
-        spooled = accepted - cursor.delivered - shed
-        return Balance(
-            accepted=accepted,
-            delivered=cursor.delivered,
-            spooled=spooled,
-            shed=shed,
-            oldest_age_seconds=_oldest_age(self._directory, cursor) if spooled else 0.0,
-            bytes=self._tail.bytes,
-            fullest_bytes=max(self._tail.bytes, round(self._tail.used * self._limit_bytes)),
-        )
+    The share is that of the last tick, with the space reserved for the ends of open requests; 0 if the spool is closed. A
+    segment without a valid frame is being created, so the segment before it is read.
+    """
+    for index in reversed(segments(directory)):
+        last, tick, shed = None, None, 0
+        for frame in frames_of(segment_path(directory, index)):
+            if frame.kind == Kind.HEAD:
+                shed = head_of(frame).shed
+            elif frame.kind == Kind.GAP:
+                shed += gap_of(frame).count
+            elif frame.kind in {Kind.TICK, Kind.CLOSED}:
+                tick = frame if frame.kind == Kind.TICK else None
+            last = frame
+        if last is not None:
+            return last.number, shed, 0.0 if tick is None else _TICK.decode(record_of(tick).value).spool
+    raise FileNotFoundError(directory)
 
 
 def _oldest_age(directory: Path, cursor: Cursor) -> float:
-    oldest = oldest_time(directory, cursor.segment, cursor.offset)
-    return max(0.0, time.time() - oldest) if oldest is not None else 0.0
+    """Return the age of the first numbered frame behind `cursor`, or 0 without one."""
+    for index in segments(directory):
+        if index >= cursor.segment:
+            first = cursor.offset if index == cursor.segment else 0
+            for frame in frames_of(segment_path(directory, index), first):
+                if frame.kind in {Kind.REQUEST, Kind.END, Kind.GAP}:
+                    return max(0.0, time.time() - frame.time / 1e6)
+    return 0.0

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import accumulate
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -10,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from serving.capture.balance import BalanceReader
+from serving.capture.balance import read_balance
 from serving.capture.spool_writer import SpoolWriter
 
 _APPEND_BUCKETS = (25e-6, 50e-6, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, 0.02, 0.1, 0.5)
@@ -88,12 +89,12 @@ class ShipperMetrics:
 class BalanceCollector(Collector):
     """Exports the balance of all spools of the node; each scrape reads it from disk."""
 
-    def __init__(self, reader: BalanceReader) -> None:
-        self._reader = reader
+    def __init__(self, root: Path) -> None:
+        self._root = root
 
     def collect(self) -> Iterable[Metric]:
         """Yield the numbers of accepted, delivered, shed (dropped) and spooled records, and the age and size of the spools."""
-        balance = self._reader.read()
+        balance = read_balance(self._root)
         yield CounterMetricFamily(
             "weir_capture_accepted", "Request and end records of accepted requests", value=balance.accepted
         )

@@ -21,16 +21,16 @@ import enum
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from stream.wire import Record
+from stream.wire import GapRecord, Record
 
 MAGIC = b"\xd7W"
 SUFFIX = ".seg"
 HEADER_BYTES = 27
-MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 #: Size limit of one :class:`OpenRequest`, which every HEAD contains until the request ends.
 MAX_OPEN_BYTES = 4096
 
@@ -39,6 +39,9 @@ _BODY = struct.Struct("<BIQq")
 _HEADER = struct.Struct("<2sIBIQq")
 _ENCODER = msgspec.msgpack.Encoder()
 _RECORD = msgspec.msgpack.Decoder(Record)
+_GAP = msgspec.json.Decoder(GapRecord)
+_CHUNK_BYTES = 4 * 1024 * 1024
+_GROWTH = 8
 
 
 class Kind(enum.IntEnum):
@@ -113,25 +116,23 @@ def head_of(frame: Frame) -> Head:
     return msgspec.msgpack.decode(frame.payload, type=Head)
 
 
-def parse(data: bytes, base: int = 0) -> tuple[list[Frame], bool]:
-    """Return the valid frames at the start of `data`, and whether damage follows them (False: at most an incomplete frame).
+def gap_of(frame: Frame) -> GapRecord:
+    """Return the gap record in a GAP frame."""
+    return _GAP.decode(record_of(frame).value)
 
-    `base` is the offset of ``data[0]`` in the segment.
-    """
+
+def parse(data: bytes, base: int = 0) -> list[Frame]:
+    """Return the valid frames at the start of `data`, up to damage or an incomplete frame; `base` is the offset of ``data[0]`` in the segment."""
     frames: list[Frame] = []
     position, size = 0, len(data)
     while size - position >= HEADER_BYTES:
         magic, crc, kind, length, number, time = _HEADER.unpack_from(data, position)
-        if magic != MAGIC or length > MAX_PAYLOAD_BYTES:
-            return frames, True
         end = position + HEADER_BYTES + length
-        if end > size:
-            return frames, False
-        if zlib.crc32(memoryview(data)[position + 6 : end]) != crc:
-            return frames, True
+        if magic != MAGIC or end > size or zlib.crc32(memoryview(data)[position + 6 : end]) != crc:
+            break
         frames.append(Frame(kind, number, time, data[position + HEADER_BYTES : end], base + end))
         position = end
-    return frames, False
+    return frames
 
 
 def resync(data: bytes, start: int = 1) -> int | None:
@@ -152,16 +153,27 @@ def _whole_at(data: bytes, position: int) -> bool:
     return end <= len(data) and int(crc) == zlib.crc32(memoryview(data)[position + 6 : end])
 
 
+def frames_of(path: Path, offset: int = 0) -> Iterator[Frame]:
+    """Yield the valid frames of a segment from `offset` on, without damaged parts; in memory is one chunk (4 MiB, more for a longer frame)."""
+    chunk = _CHUNK_BYTES
+    with path.open("rb", buffering=0) as segment:
+        while data := os.pread(segment.fileno(), chunk, offset):
+            frames = parse(data, offset)
+            yield from frames
+            if frames:
+                offset = frames[-1].end
+            elif (found := resync(data)) is not None:
+                offset += found
+            elif len(data) == chunk:
+                chunk *= _GROWTH
+            else:
+                return
+
+
 def read_segment(path: Path) -> tuple[list[Frame], int]:
     """Return all valid frames of a segment, without damaged parts, and the offset after the last frame."""
-    data = path.read_bytes()
-    frames, _ = parse(data)
-    end = frames[-1].end if frames else 0
-    while (found := resync(data, end + 1)) is not None:
-        more, _ = parse(data[found:], found)
-        frames += more
-        end = more[-1].end
-    return frames, end
+    frames = list(frames_of(path))
+    return frames, frames[-1].end if frames else 0
 
 
 def segment_path(directory: Path, index: int) -> Path:

@@ -17,7 +17,6 @@ from opentelemetry.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from serving.capture.adopt_spool import adopt
-from serving.capture.balance import BalanceReader
 from serving.capture.delivery_cursor import Cursor, Totals, load_totals, save_totals
 from serving.capture.metrics import BalanceCollector, ShipperMetrics
 from serving.capture.pipeline import DeliveryLimits, Pipeline
@@ -110,7 +109,7 @@ class Shipper:
         self._limits = limits
         self._tracer = tracer_provider.get_tracer("weir.capture")
         self._metrics = ShipperMetrics(registry)
-        registry.register(BalanceCollector(BalanceReader(root)))
+        registry.register(BalanceCollector(root))
         self._status: str | None = None
         self._delivery = Delivery(
             kafka_options, names, partitions, on_status=self._report, on_producer=self._metrics.producers.inc

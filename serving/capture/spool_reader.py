@@ -8,8 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from serving.capture.delivery_cursor import Cursor
-from serving.capture.segment import Frame, Kind, head_of, parse, resync, segment_path, segments
-from serving.capture.spool_tail import gap_count
+from serving.capture.segment import Frame, Kind, frames_of, gap_of, head_of, parse, resync, segment_path, segments
 
 _CHUNK_BYTES = 1024 * 1024
 _GROWTH = 8
@@ -71,7 +70,7 @@ class SpoolReader:
             offset = self.cursor.offset
             data = os.pread(self._handle, self._chunk, offset)
             self.caught_up = len(data) < self._chunk
-            frames, _ = parse(data, offset)
+            frames = parse(data, offset)
             if frames:
                 return frames
             if len(data) == self._chunk:
@@ -101,9 +100,7 @@ class SpoolReader:
         for index in segments(self._directory):
             if index > self.cursor.segment:
                 with contextlib.suppress(FileNotFoundError):  # removed by its writer, which found no space for the HEAD
-                    data = segment_path(self._directory, index).read_bytes()
-                    frames, _ = parse(data)
-                    if frames or resync(data) is not None:
+                    if next(frames_of(segment_path(self._directory, index)), None) is not None:
                         return index
         return None
 
@@ -113,7 +110,7 @@ class SpoolReader:
         if frame.kind in {Kind.REQUEST, Kind.END}:
             own = 1
         elif frame.kind == Kind.GAP:
-            own = gap_count(frame)
+            own = gap_of(frame).count
             shed += own
         missing = max(0, frame.number - before - own)
         moved += missing

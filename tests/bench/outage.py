@@ -10,7 +10,7 @@ from support.stack import Stack, running, until
 
 from bench.endpoint import BODY
 from bench.rounds import Figure, in_turn, local_broker
-from serving.capture.balance import BalanceReader
+from serving.capture.balance import read_balance
 
 SECONDS = 12.0
 RATE = 25.0
@@ -45,8 +45,8 @@ async def without(stack: Stack, broker: RunningBroker) -> dict[str, float]:
         return await load(stack)
     finally:
         broker.start()
-        spool = BalanceReader(stack.home / "spool")
-        await asyncio.to_thread(until, "the backlog is gone", lambda: spool.read().spooled < 5, 60)
+        spool = stack.home / "spool"
+        await asyncio.to_thread(until, "the backlog is gone", lambda: read_balance(spool).spooled < 5, 60)
 
 
 async def measure() -> list[Figure]:

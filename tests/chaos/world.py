@@ -27,7 +27,7 @@ from chaos.options import CONFIG, P, Q
 from chaos.proxy import Proxy
 from chaos.source import SourceArgs
 from chaos.supervisor import Child
-from serving.capture.balance import BalanceReader
+from serving.capture.balance import read_balance
 from serving.capture.spool_layout import source_directories
 from stream.kafka.admin import create_topics
 from stream.kafka.probe import broker_answers
@@ -185,7 +185,7 @@ class World:
 
     def balance(self):
         """Return the balance of the spool."""
-        return BalanceReader(self.spool).read()
+        return read_balance(self.spool)
 
     def spooled_sources(self):
         """Return the number of sources that have not been drained and removed."""

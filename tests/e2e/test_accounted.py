@@ -14,7 +14,7 @@ from support.load import Flight, send_many
 from support.stack import until
 from support.traces import connected, spans_when
 
-from serving.capture.balance import BalanceReader
+from serving.capture.balance import read_balance
 from weir.operate.request_story import read_story, shown
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(1200)]
@@ -102,15 +102,15 @@ async def test_a_process_killed_under_load_loses_no_request(stack, victim):
     key = stack.new_key("e2e-kill")
     pids = replica_pids(stack, ":Model") if victim == "model" else [stack.pid(victim)]
     assert pids
-    flight, spool = Flight(), BalanceReader(stack.home / "spool")
-    before = spool.read().accepted
+    flight, spool = Flight(), stack.home / "spool"
+    before = read_balance(spool).accepted
     # Long answers, so that requests are on the replica when it is killed; few, because each needs seconds.
     count, tokens = (6, 200) if victim == "model" else (15, 12)
     load = asyncio.create_task(
         send_many(stack.url, [key], ["whole", "stream"] * count, concurrency=6, flight=flight, max_tokens=tokens)
     )
     # More than six records: some of the first six requests have ended.
-    await asyncio.to_thread(until, "accepted requests", lambda: spool.read().accepted > before + 6, 60, 0.02)
+    await asyncio.to_thread(until, "accepted requests", lambda: read_balance(spool).accepted > before + 6, 60, 0.02)
     outstanding = flight.open
     for pid in pids:
         os.kill(pid, signal.SIGKILL)

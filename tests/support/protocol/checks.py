@@ -19,7 +19,7 @@ INVARIANTS = (*CHECKS, "I5", "I10", "no process ends by itself")
 
 def check_balance(world):
     """Check I2, which must be true at any instant."""
-    balance, accepted = world.balance.read(), world.accepted
+    balance, accepted = world.balance(), world.accepted
     if min(balance.delivered, balance.spooled, balance.shed) < 0:
         world.violated("I2", f"a figure below zero: {balance}")
     if not accepted.numbers <= balance.accepted <= accepted.numbers + accepted.perhaps:

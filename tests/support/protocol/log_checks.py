@@ -62,7 +62,7 @@ def copies(rest):
 
 
 def balance(rest):
-    balance = rest.world.balance.read()
+    balance = rest.world.balance()
     delivered, shed = len(rest.inference.events), sum(gap.count for gap in rest.inference.gaps.values())
     if (balance.delivered, balance.spooled, balance.shed) != (delivered, 0, shed):
         return f"the log has {delivered} records and {shed} in gaps, the spools have {balance}"

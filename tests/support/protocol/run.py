@@ -42,7 +42,7 @@ async def _live(seed, loop, steps, favoured):
             if await world.rest():
                 check_rest(world, record)
             else:
-                world.violated("I10", f"{world.balance.read()}; {world.behind()} are not committed")
+                world.violated("I10", f"{world.balance()}; {world.behind()} are not committed")
         finally:
             await world.end()
         return Life(

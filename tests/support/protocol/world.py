@@ -14,7 +14,7 @@ import msgspec
 
 import stream.ledger.service
 import stream.ledger.store
-from serving.capture.balance import BalanceReader
+from serving.capture.balance import read_balance
 from serving.settings import CaptureSettings
 from stream.ledger.time_share import TimeShare
 from support.protocol.clients import doubled
@@ -58,7 +58,7 @@ class World:
         self.kafka = SimulatedKafka(topics, loop.time)
         self.network = Network(loop, self.kafka, seed)
         self.parts = Parts(root, self.network)
-        self.balance = BalanceReader(self.parts.spool)
+        self.balance = partial(read_balance, self.parts.spool)
         self.accepted = Accepted()
         self.violations: dict[str, str] = {}
         self.gateways: list[Gateway] = []
@@ -141,7 +141,7 @@ class World:
             if gateway.process.alive:
                 gateway.close()
         deadline = self.loop.time() + _REST_SECONDS
-        while self._spools() or self.balance.read().spooled > 0:
+        while self._spools() or self.balance().spooled > 0:
             if self.loop.time() > deadline:
                 return False
             await asyncio.sleep(1)

@@ -9,7 +9,7 @@ from support.spool import TRACE, Spool, events_of, frames_of, no_file_beyond, sm
 
 from serving.capture import event_encoding as encoding
 from serving.capture.adopt_spool import adopt
-from serving.capture.balance import SourceReader
+from serving.capture.balance import read_source
 from serving.capture.clock import SourceClock
 from serving.capture.delivery_cursor import Cursor, load_cursor, save_cursor
 from serving.capture.segment import Kind, encode_frame, read_segment, segment_path, segments
@@ -123,7 +123,7 @@ def test_open_requests_are_aborted_after_their_segment_was_shipped_and_unlinked(
 def test_an_open_gap_becomes_a_gap_record_and_its_requests_are_not_aborted(tmp_path):
     spool = Spool(tmp_path, settings=small_settings(limit_bytes=150_000))
     spool.fill(60, "x" * 2000)
-    open_gap = SourceReader(spool.directory).read()
+    open_gap = read_source(spool.directory)
     spool.kill()
     adopt(spool.directory, spool.source)
     events = events_of(spool.directory)
@@ -131,7 +131,7 @@ def test_an_open_gap_becomes_a_gap_record_and_its_requests_are_not_aborted(tmp_p
     recorded = {event.correlationid for event in events if isinstance(event.data, RequestRecord)}
     assert sum(gap.count for gap in gaps) == open_gap.shed == 60 - len(recorded)
     assert ends(events) == dict.fromkeys(recorded, "aborted")
-    after = SourceReader(spool.directory).read()
+    after = read_source(spool.directory)
     assert (after.accepted, after.shed) == (60 + len(recorded), open_gap.shed)
 
 
@@ -230,7 +230,7 @@ def test_a_spool_that_lost_delivered_frames_is_read_to_its_end_after_adoption(cu
     assert [frame.number for frame in ended] == [delivered.number + 1 + place for place in range(len(ended))]
     assert cursor.closed
     assert (cursor.shed, cursor.moved) == (delivered.shed, delivered.moved)
-    balance = SourceReader(directory).read()
+    balance = read_source(directory)
     assert (balance.accepted, balance.spooled) == (delivered.number + len(ended), len(ended))
 
 

@@ -25,7 +25,7 @@ def test_the_bytes_are_those_of_the_general_encoding_function(conversation, trac
     request = a_request("a", conversation_id=conversation)
     shared = encoding.shared_headers(encoding.opened(request, traceparent=traceparent, tracestate=tracestate), SOURCE)
     end = an_end("a", status=status, conversation_id=conversation)
-    frames, _ = parse(encoding.request(request, 7, TIME, shared) + encoding.end(end, 8, TIME, shared))
+    frames = parse(encoding.request(request, 7, TIME, shared) + encoding.end(end, 8, TIME, shared))
     assert [(frame.number, frame.time) for frame in frames] == [(7, TIME), (8, TIME)]
     for record in map(record_of, frames):
         event = decode(record.value, record.headers)
@@ -40,7 +40,7 @@ def test_the_aborted_end_of_a_copy_names_the_users_request():
     opened = encoding.opened(copy, traceparent="", tracestate="")
     shared = encoding.shared_headers(opened, SOURCE)
     for end in (an_end("b", status="aborted", shadow_of="a"), encoding.aborted_end(opened)):
-        (record,) = map(record_of, parse(encoding.end(end, 1, TIME, shared))[0])
+        (record,) = map(record_of, parse(encoding.end(end, 1, TIME, shared)))
         assert decode(record.value, record.headers).data.shadow_of == "a"
 
 

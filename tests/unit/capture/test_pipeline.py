@@ -16,7 +16,7 @@ from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, Spool, a_request, flip_bit, small_settings
 
 from serving.capture import pipeline as pipeline_module
-from serving.capture.balance import SourceReader
+from serving.capture.balance import read_source
 from serving.capture.delivery_cursor import CURSOR_FILE, load_cursor
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.pipeline import DeliveryLimits, Pipeline
@@ -129,7 +129,7 @@ async def test_a_shipper_killed_after_saving_the_cursor_and_before_the_unlink_co
     await deliver(kafka, 1)
     assert [event.correlationid for _, _, event in kafka.log][-1] == "after"
     assert segments(spool.directory) == segments(spool.directory)[-1:]
-    assert SourceReader(spool.directory).read().delivered == 41
+    assert read_source(spool.directory).delivered == 41
 
 
 @pytest.mark.parametrize(("most", "limit"), [(16, {"window_frames": 16}), (1, {"window_bytes": 1})])
@@ -211,7 +211,7 @@ async def test_a_record_that_the_broker_rejects_is_found_in_its_batch_and_moved_
     assert (gap.first_number, gap.last_number, gap.count) == (6, 6, 1)
     assert (gap.reason, gap.request_ids) == ("oversize", ("r5",))
     assert len(list((spool.root / "aside").iterdir())) == 1
-    balance = SourceReader(spool.directory).read()
+    balance = read_source(spool.directory)
     assert (balance.accepted, balance.delivered, balance.shed, balance.spooled) == (12, 11, 1, 0)
 
 
@@ -245,7 +245,7 @@ async def test_feedback_that_the_broker_rejects_counts_as_no_lost_record(spool, 
     await take_until(kafka, spool, 2)
     await finish(stop, task)
     assert {event.id for _, _, event in kafka.log} == {"a/request", "a/end"}
-    balance = SourceReader(spool.directory).read()
+    balance = read_source(spool.directory)
     assert (balance.accepted, balance.delivered, balance.shed) == (2, 2, 0)
 
 

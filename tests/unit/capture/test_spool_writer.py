@@ -5,7 +5,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.spool import NUMBERED, TRACE, Spool, a_request, events_of, frames_of, no_file_beyond, small_settings
 
-from serving.capture.balance import SourceReader
+from serving.capture.balance import read_source
 from serving.capture.clock import SourceClock
 from serving.capture.metrics import RecorderMetrics
 from serving.capture.open_gap import GAP_RECORD_BYTES
@@ -143,7 +143,7 @@ def test_a_full_spool_with_the_policy_reject_accepts_nothing_and_names_the_setti
     assert spool.writer.last_number == len(accepted)
     for name in accepted:
         spool.end(name)
-    balance = SourceReader(spool.directory).read()
+    balance = read_source(spool.directory)
     assert (balance.accepted, balance.shed) == (2 * len(accepted), 0)
 
 
@@ -253,7 +253,7 @@ def test_a_disk_that_fills_up_mid_frame_leaves_no_torn_frame_and_sheds(make):
         spool.end("a")
     assert not spool.writer.writable
     assert spool.writer.size_bytes == size == (spool.directory / "000000000000.seg").stat().st_size
-    balance = SourceReader(spool.directory).read()
+    balance = read_source(spool.directory)
     assert (balance.accepted, balance.shed, balance.spooled) == (3, 2, 1)
     spool.end("b")
     assert spool.writer.writable
@@ -266,7 +266,7 @@ def test_records_that_were_shed_before_a_segment_are_in_its_head(make):
     with no_file_beyond(spool.writer.size_bytes):
         spool.request("shed")
     spool.fill(30)
-    balance = SourceReader(spool.directory).read()
+    balance = read_source(spool.directory)
     assert (balance.accepted, balance.shed, balance.spooled) == (31, 1, 30)
 
 
