@@ -6,7 +6,7 @@ stream/ledger/alerts/full_spool.py sets the size at which a spool raises an aler
 
 ::
 
-    Recorder (gateway)  ->  $WEIR_HOME/spool/<source>/*.seg  ->  run_shipper (one per node)  ->  Kafka
+    Recorder (gateway)  ->  $WEIR_HOME/spool/<source>/*.seg  ->  Shipper (one per node)  ->  Kafka
 """
 
 from serving.capture.balance import Balance, read_balance

@@ -48,35 +48,6 @@ def read_shipper_status(spool_root: Path) -> ShipperStatus | None:
         return None
 
 
-async def run_shipper(  # noqa: PLR0913 - what a process's main hands over
-    *,
-    spool_root: Path,
-    kafka_options: Mapping[str, Any],
-    names: TopicNames,
-    partitions: int,
-    registry: CollectorRegistry,
-    tracer_provider: TracerProvider,
-    stop: asyncio.Event,
-) -> None:
-    """Send all spools under `spool_root` until `stop`; then wait some seconds for records in flight, and write the cursors."""
-    await asyncio.to_thread(spool_root.mkdir, mode=0o700, parents=True, exist_ok=True)
-    lock = await _only_one(spool_root, stop)
-    if lock is None:
-        return
-    shipper = Shipper(
-        spool_root,
-        kafka_options,
-        names=names,
-        partitions=partitions,
-        registry=registry,
-        tracer_provider=tracer_provider,
-    )
-    try:
-        await shipper.run(stop)
-    finally:
-        lock.release()
-
-
 async def _only_one(root: Path, stop: asyncio.Event) -> FileLock | None:
     """Wait for the lock of `root`, because the previous shipper may not have ended yet; return None on `stop`."""
     logged = False
@@ -92,9 +63,9 @@ async def _only_one(root: Path, stop: asyncio.Event) -> FileLock | None:
 
 
 class Shipper:
-    """Finds spools, sends each by a pipeline, completes spools of dead gateways, and removes delivered spools."""
+    """Finds the spools under `root`, sends each by a pipeline, completes spools of dead gateways, and removes delivered spools."""
 
-    def __init__(  # noqa: PLR0913 - as run_shipper
+    def __init__(  # noqa: PLR0913 - what a process's main hands over
         self,
         root: Path,
         kafka_options: Mapping[str, Any],
@@ -115,12 +86,20 @@ class Shipper:
             kafka_options, names, partitions, on_status=self._report, on_producer=self._metrics.producers.inc
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        #: The lock of the node's one shipper, and those of the spools of dead gateways.
         self._locks: dict[str, FileLock] = {}
         self._adopted: set[str] = set()
         self._folding = asyncio.Lock()  # the totals are read, changed and written
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send until `stop`; an error in a pipeline ends the process, and supervisord restarts the process."""
+        """Send all spools until `stop`; then wait some seconds for records in flight, and write the cursors.
+
+        An error in a pipeline ends the process, and supervisord restarts the process.
+        """
+        await asyncio.to_thread(self._root.mkdir, mode=0o700, parents=True, exist_ok=True)
+        if (lock := await _only_one(self._root, stop)) is None:
+            return
+        self._locks[_LOCK_NAME] = lock
         delivery = asyncio.create_task(self._delivery.run(), name="delivery")
         try:
             while not stop.is_set():

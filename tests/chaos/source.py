@@ -21,7 +21,6 @@ from serving.capture import Recorder
 from serving.capture.clock import SourceClock
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
-from weir.component.process import spool_root
 
 _TRACE = "00-{:032x}-{:016x}-01"
 
@@ -51,7 +50,7 @@ class _Source:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._journal = path.open("a", buffering=1, encoding="utf-8")
         self.recorder = Recorder(
-            root=spool_root(home),
+            root=home / "spool",
             settings=CaptureSettings(**args.capture),
             registry=CollectorRegistry(),
             clock=SourceClock(wall=self._wall),

@@ -12,7 +12,7 @@ import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from serving.capture.shipper import run_shipper
+from serving.capture.shipper import Shipper
 from stream.ledger.service import run_ledger
 from stream.runtime import worker
 from stream.settings import DetectorSettings, KafkaSettings, LedgerSettings, ScoreSettings, WatchSettings
@@ -60,11 +60,12 @@ def main(name, text):
     if name in {"score", "watch"}:
         common["data_dir"] = directory
         return (score if name == "score" else watch)(kafka, common, **options)
-    common["stop"] = asyncio.Event()
+    stop = asyncio.Event()
     if name == "ledger":
-        return asyncio.run(run_ledger(directory=directory, kafka=kafka, ledger=LedgerSettings(), health={}, **common))
+        parts = {"directory": directory, "kafka": kafka, "ledger": LedgerSettings(), "health": {}, "stop": stop}
+        return asyncio.run(run_ledger(**parts, **common))
     topics = {"names": kafka.names, "partitions": kafka.partitions}
-    return asyncio.run(run_shipper(spool_root=directory, kafka_options=kafka.client_options(), **topics, **common))
+    return asyncio.run(Shipper(directory, kafka.client_options(), **topics, **common).run(stop))
 
 
 if __name__ == "__main__":

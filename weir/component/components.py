@@ -15,7 +15,7 @@ from stream.telemetry import Pages
 from stream.wire.errors import StreamError
 from weir.client import effective_kafka
 from weir.component.logs import log_to_stderr
-from weir.component.process import Process, run_async, running, spool_root, trace_settings
+from weir.component.process import Process, run_async, running, trace_settings
 from weir.errors import SettingsError, WeirError
 
 if TYPE_CHECKING:
@@ -25,19 +25,18 @@ _FAILED = 2
 
 
 def _shipper(process: Process) -> int:
-    from serving.capture.shipper import run_shipper
+    from serving.capture.shipper import Shipper
 
     kafka = effective_kafka(process.settings)
-    work = partial(
-        run_shipper,
-        spool_root=spool_root(process.home),
-        kafka_options=kafka.client_options(),
+    shipper = Shipper(
+        process.home / "spool",
+        kafka.client_options(),
         names=kafka.names,
         partitions=kafka.partitions,
         registry=process.registry,
         tracer_provider=process.tracer,
     )
-    return run_async(process, work)
+    return run_async(process, shipper.run)
 
 
 def _ledger(process: Process) -> int:

@@ -55,11 +55,6 @@ def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
     return TraceSettings(endpoint=endpoint, headers=headers, ratio=settings.trace.ratio)
 
 
-def spool_root(home: Path) -> Path:
-    """Return the folder that contains all spools."""
-    return home / "spool"
-
-
 @contextlib.contextmanager
 def running(name: str, pages: Callable[[Process], Pages | None] = lambda _process: None) -> Iterator[Process]:
     """Set up component `name`, and serve its metrics, health and `pages` while the body runs.

@@ -22,7 +22,7 @@ from support.spool import TRACE, Spool, a_request, an_end
 from support.stack import free_port
 
 from serving.capture import Recorder, read_balance
-from serving.capture.shipper import Shipper, read_shipper_status, run_shipper
+from serving.capture.shipper import Shipper, read_shipper_status
 from serving.settings import CaptureSettings
 from stream.kafka.admin import create_topics
 from stream.kafka.tail import Tail
@@ -53,8 +53,8 @@ async def shipping(root, kafka, registry=None):
     stop = asyncio.Event()
     names = {"names": kafka.names, "partitions": PARTITIONS}
     telemetry = {"registry": registry or CollectorRegistry(), "tracer_provider": TracerProvider()}
-    options = {"kafka_options": kafka.client_options(), "stop": stop}
-    task = asyncio.create_task(run_shipper(spool_root=root, **options, **names, **telemetry))
+    shipper = Shipper(root, kafka.client_options(), **names, **telemetry)
+    task = asyncio.create_task(shipper.run(stop))
     try:
         yield
         assert not task.done() or task.result() is None
