@@ -27,11 +27,9 @@ from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
 from serving.engine.gguf_file import check_whole_apart
 from serving.engine.protocol import Engine
-from serving.gateway.consistency_settings import ConsistencyRules
 from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway, lifespan
 from serving.gateway.guard import Guards
-from serving.gateway.guard_settings import GuardRules
 from serving.gateway.inference import Wiring
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.models import ServedModels
@@ -82,8 +80,7 @@ class AppArgs(BaseModel):
     expected_input: tuple[str, ...]
     expected_output: tuple[str, ...]
     context_characters: int
-    guards: GuardRules = GuardRules()
-    consistency: ConsistencyRules = ConsistencyRules()
+    tenants: dict[str, dict[str, Any]] = {}
     metrics_host: str
     metrics_port: int
     inference_topic: str
@@ -223,7 +220,7 @@ class GatewayIngress:
         if args.capture.enabled:
             self._recorder = Recorder(root=args.spool_root, settings=args.capture, registry=self._metrics.registry)
             self._recorder.start()
-        self._guards = Guards(args.guards, self._metrics.registry)
+        self._guards = Guards(args.tenants, self._metrics.registry)
         await self._guards.load()
         wiring = Wiring(
             recorder=self._recorder,
@@ -235,7 +232,7 @@ class GatewayIngress:
             topic=args.inference_topic,
             guards=self._guards,
             routes=RouteTable(args.home),
-            consistency=args.consistency,
+            tenants=args.tenants,
         )
         settings = GatewaySettings(
             max_body_bytes=args.http.max_body_bytes,

@@ -1,16 +1,13 @@
 """Settings of serving; ``weir.settings`` builds them once and passes them to the application, the shipper and intake."""
 
 import re
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
-from functools import reduce
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from stream.address import Host, is_address
-from stream.section import Section, check_order, overlaid
+from stream.section import Section, check_order
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -47,12 +44,6 @@ def _for_a_header(key: SecretStr) -> SecretStr:
 def default_slots(engine: str) -> int:
     """Return the number of requests that a replica with this engine generates at the same time if `slots` is 0."""
     return _OPENVINO_SLOTS if engine == "openvino" else _SLOTS
-
-
-def table_for(tables: Mapping[str, Section], tenant: str) -> dict[str, Any]:
-    """Return the settings of the tables whose name or pattern matches `tenant`, each overridden by the next in the file."""
-    matching = (table for pattern, table in tables.items() if fnmatchcase(tenant, pattern))
-    return reduce(overlaid, (table.model_dump(exclude_unset=True) for table in matching), {})
 
 
 class HttpSettings(Section):

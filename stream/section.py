@@ -1,6 +1,8 @@
 """The base of all sections of settings."""
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import reduce
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -37,6 +39,12 @@ def overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
         old = merged.get(key)
         merged[key] = overlaid(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def tenant_table(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> dict[str, Any]:
+    """Return the tables of the patterns that match `tenant`, each overridden by the next."""
+    matching = (values for pattern, values in tenants.items() if fnmatchcase(tenant, pattern))
+    return reduce(overlaid, matching, {})
 
 
 def _types(annotation: Any) -> Iterator[Any]:

@@ -3,8 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
-from functools import lru_cache, partial, reduce
+from functools import lru_cache, partial
 from pathlib import Path
 from ssl import SSLError
 from typing import Annotated, Any, Literal, Self
@@ -13,7 +12,7 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, field_validator, m
 
 from stream.address import Link, Servers, Target, TraceLink, WebhookTarget
 from stream.errors import BrokerError
-from stream.section import Section, overlaid
+from stream.section import Section, tenant_table
 from stream.webhook_signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
@@ -355,9 +354,3 @@ def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> Te
 def cached_tenant_settings(tenants: Mapping[str, Mapping[str, Any]]) -> Callable[[str], TenantSettings]:
     """Return a function from tenant to settings, which calls :func:`tenant_settings` only once per tenant."""
     return lru_cache(maxsize=_CACHED_TENANTS)(partial(tenant_settings, tenants))
-
-
-def tenant_table(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> dict[str, Any]:
-    """Return the tables of the patterns that match `tenant`, each overridden by the next."""
-    matching = (values for pattern, values in tenants.items() if fnmatchcase(tenant, pattern))
-    return reduce(overlaid, matching, {})

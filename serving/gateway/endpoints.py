@@ -3,7 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import msgspec
@@ -14,10 +14,10 @@ from serving.authentication import check_scope
 from serving.backend import ANY_FIELD, BackendLost, ModelInfo, ModelRequest, Operation
 from serving.capture.event_encoding import Judgment
 from serving.errors import CaptureError
-from serving.gateway.consistency_settings import is_asked_again
 from serving.gateway.inference import Inference, Wiring, answer_of
 from serving.gateway.models import ServedModel, ServedModels, check_features
 from serving.gateway.shadow import ShadowQueue
+from serving.gateway.tenant_settings import consistency_settings, is_asked_again
 from serving.http import BODY_SECONDS, SEND_SECONDS, Headers, LargeBodies, Receive, Reply, Slots, read_body, too_large
 from serving.inference_records import InferenceRequest
 from serving.openai_api.chat import ChatRequest
@@ -79,7 +79,7 @@ class Endpoints:
         self._shadows = ShadowQueue(wiring, lambda: self._slots.busy)
         largest = settings.max_image_body_bytes if any(model.takes_images for model in models) else 0
         usual = settings.max_body_bytes
-        self._consistency = lru_cache(maxsize=_CACHED_TENANTS)(wiring.consistency.for_tenant)
+        self._consistency = lru_cache(maxsize=_CACHED_TENANTS)(partial(consistency_settings, wiring.tenants))
         self._large_bodies = LargeBodies(usual, max(usual, largest), settings.image_bodies_bytes)
         self._judgments = Slots(_MAX_JUDGMENTS)
         self._created = int(time.time())
@@ -181,7 +181,7 @@ class Endpoints:
         await running.run(call.reply)
         if route is not None and target.version != route.challenger and in_shadow(route, call.request_id):
             self._shadows.challenge(model, inference, route.challenger)
-        if self._wiring.consistency.tables and inference.tenant != OWN_TENANT:
+        if inference.tenant != OWN_TENANT:
             settings = self._consistency(inference.tenant)
             if is_asked_again(call.request_id, settings.share) and (said := running.answer_text):
                 self._shadows.ask_again(model, running.request, said, settings)

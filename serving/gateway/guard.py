@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -19,7 +19,7 @@ from prometheus_client import Counter as Metric
 
 from detectors.cheap.growing_text import GrowingText, GrowingTextDetector
 from serving.errors import log_failure
-from serving.gateway.guard_settings import GuardRules, GuardSettings
+from serving.gateway.tenant_settings import GuardSettings, Tenants, guard_detectors, guard_settings
 from serving.openai_api.accumulator import NewText
 from stream.wire import OWN_TENANT, GuardStop
 
@@ -48,11 +48,11 @@ class _Finding(NamedTuple):
 
 
 class Guards:
-    """The guards of one gateway process: their rules, detectors, thread and metrics."""
+    """The guards of one gateway process: their settings by tenant, detectors, thread and metrics."""
 
-    def __init__(self, rules: GuardRules, registry: CollectorRegistry) -> None:
-        self._rules = rules
-        self._settings = lru_cache(maxsize=_CACHED_TENANTS)(rules.for_tenant)
+    def __init__(self, tenants: Tenants, registry: CollectorRegistry) -> None:
+        self._names = guard_detectors(tenants)
+        self._settings = lru_cache(maxsize=_CACHED_TENANTS)(partial(guard_settings, tenants))
         self._detectors: dict[str, GrowingTextDetector] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard")
         self.hits = Metric(
@@ -70,13 +70,13 @@ class Guards:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
 
     def _load(self) -> None:
-        if not self._rules.detectors:
+        if not self._names:
             return
         from detectors.cheap.pii import GrowingPii  # noqa: PLC0415 - needs memory, and only a guard needs it
         from detectors.cheap.toxicity import GrowingToxicity  # noqa: PLC0415
 
         for detector in (GrowingToxicity(), GrowingPii()):
-            if detector.name in self._rules.detectors:
+            if detector.name in self._names:
                 detector.load()
                 self._detectors[detector.name] = detector
 

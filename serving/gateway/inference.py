@@ -18,9 +18,9 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from serving.backend import MODEL_VERSION, Backend, BackendLost, OpenAIChunk, RejectedRequest
 from serving.capture.recorder import Recorder
 from serving.errors import CaptureError, SpoolFull
-from serving.gateway.consistency_settings import ConsistencyRules
 from serving.gateway.guard import AnswerGuard, Guards
 from serving.gateway.metrics import GatewayMetrics, Outcome
+from serving.gateway.tenant_settings import Tenants
 from serving.http import ClientStalled, Reply
 from serving.inference_records import (
     EndStatus,
@@ -59,7 +59,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """Objects that all inferences of a gateway share.
 
     `recorder` is None if capture is off, and `guards` is None if no tenant has a guard. `topic` is written into spans. If
-    `routes` is None, base versions answer. `consistency` selects the requests that are asked again.
+    `routes` is None, base versions answer. `tenants` select the requests that are asked again.
     """
 
     recorder: Recorder | None
@@ -69,7 +69,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     guards: Guards | None = None
     routes: RouteTable | None = None
-    consistency: ConsistencyRules = ConsistencyRules()
+    tenants: Tenants = {}
 
 
 class Inference:

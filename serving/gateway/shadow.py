@@ -18,9 +18,9 @@ from opentelemetry.context import Context
 
 from serving.backend import ANY_FIELD, inputs_in
 from serving.errors import log_failure
-from serving.gateway.consistency_settings import ConsistencySettings
 from serving.gateway.inference import GENERATED, Inference, Wiring, answer_of
 from serving.gateway.models import ServedModel
+from serving.gateway.tenant_settings import ConsistencySettings
 from serving.http import Reply
 from serving.inference_records import InferenceRequest
 from serving.openai_api.errors import ApiError

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from stream.section import Section, check_order
-from stream.settings import Count, Positive, Seconds, Share, tenant_table
+from stream.section import Section, check_order, tenant_table
+from stream.settings import Count, Positive, Seconds, Share
 
 _FromZeroToOne = Annotated[float, Field(ge=0, lt=1)]
 _Language = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z]{2,3}$", to_lower=True)]

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry
 
 from bench.rounds import Figure, in_turn
 from serving.gateway.guard import Guard, Guards
-from serving.gateway.guard_settings import GuardRules
 
 AT_ONCE, TOKENS = 8, 4096
 #: Time between two tokens of an answer: 400 tokens/s over all answers.
@@ -30,10 +29,8 @@ async def answer(guard: Guard | None, pieces: list[str]) -> None:
 
 
 async def main() -> None:
-    guards = Guards(
-        GuardRules.model_validate({"tables": {"*": {"mode": "observe", "threshold": {"toxicity": 1}}}}),
-        CollectorRegistry(),
-    )
+    tenants = {"*": {"guard": {"mode": "observe", "threshold": {"toxicity": 1}}}}
+    guards = Guards(tenants, CollectorRegistry())
     await guards.load()
     found = re.findall(r"\s*\S{1,5}", TEXT)  # about the length of a token
     tokens = (found * (TOKENS // len(found) + 1))[:TOKENS]

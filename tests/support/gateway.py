@@ -21,7 +21,6 @@ from serving.api_keys import KeyRing, keys_path
 from serving.backend import BackendLost, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
-from serving.gateway.consistency_settings import ConsistencyRules
 from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway
 from serving.gateway.inference import Wiring
@@ -75,7 +74,7 @@ def write_keys(path: Path, *keys) -> None:
 
 
 def make_gateway(home, backend, recorder, registry, **options):
-    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer`, `guards`, `routes`, `consistency`, `with_images` and those of GatewaySettings."""
+    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer`, `guards`, `routes`, `tenants`, `with_images` and those of GatewaySettings."""
     wiring = Wiring(
         recorder=recorder,
         metrics=GatewayMetrics(registry),
@@ -84,7 +83,7 @@ def make_gateway(home, backend, recorder, registry, **options):
         topic=KafkaSettings().names.inference,
         guards=options.pop("guards", None),
         routes=options.pop("routes", None),
-        consistency=options.pop("consistency", ConsistencyRules()),
+        tenants=options.pop("tenants", {}),
     )
     backends = backend if isinstance(backend, dict) else {"echo": backend}
     models = ServedModels(backends, options.pop("with_images", ()))

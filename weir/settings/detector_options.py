@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from detectors.errors import ConfigError, DetectorError
-from stream.settings import DetectorSettings, tenant_table
+from stream.section import tenant_table
+from stream.settings import DetectorSettings
 from stream.wire import OWN_TENANT
 from weir.errors import SettingsError
 from weir.settings import Loaded, Settings, as_written, key_of

@@ -8,13 +8,12 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue, TypeAdapter, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from serving.gateway.consistency_settings import ConsistencyRules, ConsistencySettings
-from serving.gateway.guard_settings import GuardRules, GuardSettings
+from serving.gateway.tenant_settings import ConsistencySettings, GuardSettings
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.address import Address, Host, Link, TraceLink
 from stream.archive.settings import ArchiveSettings
 from stream.loop.settings import DeliveryProcessSettings, LoopSettings, TrainSettings
-from stream.section import Section
+from stream.section import Section, tenant_table
 from stream.settings import (
     BridgeSettings,
     DetectorSettings,
@@ -24,7 +23,6 @@ from stream.settings import (
     TenantSettings,
     WatchSettings,
     tenant_settings,
-    tenant_table,
 )
 from stream.wire import OWN_TENANT
 from weir.settings.secret_files import PREFIX, SUFFIX, read_files
@@ -253,17 +251,6 @@ class Settings(BaseSettings):
                 f' [tenants."{OWN_TENANT}".alerts], so that an alert does not resolve between two answers'
             )
         return value
-
-    @property
-    def guards(self) -> GuardRules:
-        """The guard's tables of all tenants."""
-        return GuardRules(tables={name: table["guard"] for name, table in self.tenants.items() if "guard" in table})
-
-    @property
-    def consistency(self) -> ConsistencyRules:
-        """The tables `consistency` of all tenants."""
-        tables = {name: table["consistency"] for name, table in self.tenants.items() if "consistency" in table}
-        return ConsistencyRules(tables=tables)
 
     @classmethod
     def settings_customise_sources(

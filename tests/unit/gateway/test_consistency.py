@@ -19,9 +19,8 @@ from serving.backend import ModelInfo, ModelRequest
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
 from serving.engine.protocol import EngineStats
-from serving.gateway.consistency_settings import ConsistencyRules, is_asked_again
 from serving.gateway.guard import Guards
-from serving.gateway.guard_settings import GuardRules
+from serving.gateway.tenant_settings import consistency_settings, is_asked_again
 from serving.inference_records import ExpectedVerdicts, InferenceRequest
 from serving.replica.model_server import ModelServer
 from serving.replica.model_versions import ModelVersions
@@ -33,8 +32,8 @@ from weir.settings import load_settings
 
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "hello there"}]}
 EXPECTED = ExpectedVerdicts(input=("pii",), output=("pii", "consistency"), context_characters=8192)
-ALL = {"*": {"share": 1.0, "samples": 3, "temperature": 0.7}}
-RELAYED = {"expected": EXPECTED, "consistency": ConsistencyRules(tables=ALL)}
+ALL = {"*": {"consistency": {"share": 1.0, "samples": 3, "temperature": 0.7}}}
+RELAYED = {"expected": EXPECTED, "tenants": ALL}
 
 
 class Stack:
@@ -51,8 +50,7 @@ class Stack:
             return generate(request)
 
         backend.generate = seen
-        rules = ConsistencyRules(tables=tables)
-        gateway = make_gateway(home, backend, recorder, registry, expected=EXPECTED, consistency=rules, guards=guards)
+        gateway = make_gateway(home, backend, recorder, registry, expected=EXPECTED, tenants=tables, guards=guards)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(gateway), base_url="http://t", headers={"authorization": f"Bearer {KEY}"}
         )
@@ -219,14 +217,14 @@ def test_only_complete_further_answers_are_compared(status, owed):
 
 @pytest.mark.parametrize("tables", [{}, {"*": {"share": 0.0}}, {"other": {"share": 1.0}}, {"*": {"samples": 3}}])
 async def test_without_a_share_nothing_is_asked_again(started, tables):
-    stack = started(tables)
+    stack = started({name: {"consistency": table} for name, table in tables.items()})
     await stack.ask(messages=CHAT["messages"])
     assert len(stack.sent) == 1
     assert len(stack.records()) == 2
 
 
 async def test_a_tenants_own_table_overrides_the_pattern_before_it(started):
-    stack = started(ALL | {"acme": {"samples": 2}})
+    stack = started(ALL | {"acme": {"consistency": {"samples": 2}}})
     await stack.ask(messages=CHAT["messages"])
     await stack.copied()
     assert (stack.sent[-1]["n"], stack.sent[-1]["temperature"]) == (2, 0.7)
@@ -241,7 +239,7 @@ async def test_weirs_own_prompts_are_not_asked_again(started):
 
 
 async def test_an_answer_that_the_guard_stopped_is_not_asked_again(started):
-    guards = Guards(GuardRules(tables={"*": {"mode": "stop", "every_tokens": 1}}), CollectorRegistry())
+    guards = Guards({"*": {"guard": {"mode": "stop", "every_tokens": 1}}}, CollectorRegistry())
     await guards.load()
     stack = started(guards=guards)
     answer = await stack.ask(messages=[{"role": "user", "content": "write to jane.doe@example.com or not at all"}])
@@ -251,7 +249,7 @@ async def test_an_answer_that_the_guard_stopped_is_not_asked_again(started):
 
 
 async def test_the_guard_does_not_check_a_copy(started):
-    guards = Guards(GuardRules(tables={"*": {"mode": "observe", "detectors": ["toxicity"]}}), CollectorRegistry())
+    guards = Guards({"*": {"guard": {"mode": "observe", "detectors": ["toxicity"]}}}, CollectorRegistry())
     await guards.load()
     stack = started(guards=guards)
     await stack.ask(messages=[{"role": "user", "content": "I hate you, you worthless piece of shit."}])
@@ -309,7 +307,7 @@ def test_a_share_without_the_detector_is_an_error_that_names_the_fix(tmp_path, m
     with pytest.raises(SettingsError, match=r'share is 0\.05.*add "consistency" to detectors\.output'):
         load_settings()
     monkeypatch.setenv("WEIR_DETECTORS__OUTPUT", '["pii", "consistency"]')
-    assert load_settings().settings.consistency.for_tenant("acme").share == 0.05
+    assert consistency_settings(load_settings().settings.tenants, "acme").share == 0.05
 
 
 @pytest.mark.parametrize(("key", "value"), [("share", 1.5), ("samples", 1), ("samples", 17), ("temperature", 0)])

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from serving.gateway.guard import Guards
-from serving.gateway.guard_settings import GuardRules
+from serving.gateway.tenant_settings import guard_settings
 from serving.openai_api.accumulator import NewText
 from stream.settings import tenant_settings
 from stream.wire import OWN_TENANT, GuardStop
@@ -46,7 +46,7 @@ def loaded():
 
 
 async def _load(registry, **table):
-    guards = Guards(GuardRules(tables={"*": table}), registry)
+    guards = Guards({"*": {"guard": table}}, registry)
     await guards.load()
     return guards
 
@@ -57,7 +57,8 @@ def make(loaded):
     made = []
 
     def make_guards(tables=None, **table) -> Guards:
-        guards = Guards(GuardRules(tables=tables or {"*": {"mode": "stop"} | table}), CollectorRegistry())
+        given = tables or {"*": {"mode": "stop"} | table}
+        guards = Guards({name: {"guard": one} for name, one in given.items()}, CollectorRegistry())
         guards._detectors = loaded._detectors
         made.append(guards)
         return guards
@@ -307,7 +308,7 @@ async def test_a_failed_check_does_not_end_the_answer_and_logs_no_text(make, cap
 
 
 def test_the_guard_of_a_tenant_is_off_by_default_and_off_for_sentinels(make):
-    assert Guards(GuardRules(), CollectorRegistry()).start("acme") is None
+    assert Guards({}, CollectorRegistry()).start("acme") is None
     guards = make({"a*": {"mode": "stop"}, "*": {"threshold": {"pii": 0.9}}})
     assert guards.start("beta") is None
     assert guards.start("acme") is not None
@@ -320,16 +321,16 @@ def test_later_tables_override_earlier_ones():
         "acme": {"bucket_seconds": 5, "guard": {"mode": "stop", "threshold": {"toxicity": 0.9}}},
         "b": {"bucket_seconds": 5},
     }
-    rules = Settings(tenants=tenants).guards
-    assert rules.for_tenant("other").model_dump() == {
+    tables = Settings(tenants=tenants).tenants
+    assert guard_settings(tables, "other").model_dump() == {
         "mode": "observe",
         "detectors": ("pii",),
         "threshold": {"pii": 0.8},
         "every_tokens": 16,
     }
-    acme = rules.for_tenant("acme")
+    acme = guard_settings(tables, "acme")
     assert (acme.mode, acme.detectors, acme.threshold) == ("stop", ("pii",), {"pii": 0.8, "toxicity": 0.9})
-    assert tenant_settings(Settings(tenants=tenants).tenants, "acme").bucket_seconds == 5
+    assert tenant_settings(tables, "acme").bucket_seconds == 5
 
 
 @pytest.mark.parametrize(
@@ -352,8 +353,8 @@ def test_a_wrong_setting_is_an_error(table):
 def test_only_a_gateway_with_a_guard_loads_detectors():
     code = (
         "import asyncio, sys; from prometheus_client import CollectorRegistry as R\n"
-        "from serving.gateway.guard import Guards; from serving.gateway.guard_settings import GuardRules\n"
-        "asyncio.run(Guards(GuardRules.model_validate({'tables': {'*': {'mode': sys.argv[1]}}}), R()).load())\n"
+        "from serving.gateway.guard import Guards\n"
+        "asyncio.run(Guards({'*': {'guard': {'mode': sys.argv[1]}}}, R()).load())\n"
         "print(*sorted({'torch', 'transformers', 'presidio_analyzer'} & {m for m in sys.modules}))"
     )
     for mode, expected in (("off", []), ("observe", ["presidio_analyzer"])):

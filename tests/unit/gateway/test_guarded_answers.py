@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from support.scripted_upstream import DONE, Answer, chat_chunk, sse, usage_chunk
 
 from serving.gateway.guard import Guards
-from serving.gateway.guard_settings import GuardRules
 from serving.inference_records import ExpectedVerdicts
 
 INSULT = ["I", "hate", "you", ",", "you", "worthless", "piece", "of", "shit", "."]
@@ -26,7 +25,7 @@ def detectors():
 
 
 def _guards(mode) -> Guards:
-    return Guards(GuardRules(tables={"*": {"mode": mode, "every_tokens": EVERY}}), CollectorRegistry())
+    return Guards({"*": {"guard": {"mode": mode, "every_tokens": EVERY}}}, CollectorRegistry())
 
 
 @pytest.fixture

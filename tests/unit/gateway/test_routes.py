@@ -16,7 +16,6 @@ from serving.api_keys import keys_path
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
 from serving.engine.errors import EngineUnavailableError
-from serving.gateway.consistency_settings import ConsistencyRules
 from serving.replica.model_server import ModelServer
 from serving.replica.model_versions import ModelVersions
 from serving.routes import RouteTable
@@ -155,8 +154,8 @@ async def test_a_replica_that_has_closed_the_version_answers_with_the_base_and_n
 
 
 async def test_a_consistency_copy_goes_to_the_version_that_answered(stack):
-    again = ConsistencyRules(tables={"*": {"share": 1.0}})
-    stack = Stack(stack.home, stack.recorder, CollectorRegistry(), consistency=again)
+    again = {"*": {"consistency": {"share": 1.0}}}
+    stack = Stack(stack.home, stack.recorder, CollectorRegistry(), tenants=again)
     stack.write(route(100))
     await stack.versions.update()
     loaded = dict(stack.versions._servers)

@@ -15,7 +15,6 @@ from serving.capture.recorder import Recorder
 from serving.deployments import AppArgs, GatewayIngress, build, version_server
 from serving.engine.errors import ModelInvalidError, ModelNotFoundError
 from serving.gateway.guard import Guards
-from serving.gateway.guard_settings import GuardRules
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
 from serving.vllm.llm_config import config_fields
 from stream.wire import Closed
@@ -29,7 +28,7 @@ async def test_a_gateway_closes_its_spool_even_if_a_connection_cannot_be_closed(
     recorder.start()
     gateway = SimpleNamespace(
         _warming=asyncio.create_task(asyncio.sleep(0)),
-        _guards=Guards(GuardRules(), CollectorRegistry()),
+        _guards=Guards({}, CollectorRegistry()),
         _upstreams={"x": SimpleNamespace(close=close)},
         _recorder=recorder,
     )
