@@ -9,7 +9,6 @@ import contextlib
 import importlib.util
 import os
 import re
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
 from serving.engine.gguf_file import check_whole_apart
 from serving.engine.protocol import Engine
-from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway, lifespan
 from serving.gateway.guard import Guards
 from serving.gateway.inference import Wiring
@@ -77,16 +75,12 @@ class AppArgs(BaseModel):
     http: HttpSettings
     models: dict[str, ModelSettings]
     capture: CaptureSettings
-    expected_input: tuple[str, ...]
-    expected_output: tuple[str, ...]
-    context_characters: int
+    expected: ExpectedVerdicts
     tenants: dict[str, dict[str, Any]] = {}
     metrics_host: str
     metrics_port: int
     inference_topic: str
-    trace_endpoint: str
-    trace_headers: dict[str, str]
-    trace_ratio: float
+    traces: TraceSettings
     model_dirs: dict[str, Path] = {}
     edge_token_path: str = ""
 
@@ -99,10 +93,6 @@ class AppArgs(BaseModel):
     def metrics_dir(self) -> Path:
         """The folder in which :mod:`serving.metrics_targets` stores the metrics addresses."""
         return self.home / "run" / "metrics"
-
-    def trace_settings(self) -> TraceSettings:
-        """Return the trace settings."""
-        return TraceSettings(endpoint=self.trace_endpoint, headers=self.trace_headers, ratio=self.trace_ratio)
 
 
 class _Metrics:
@@ -195,17 +185,13 @@ def version_server(args: AppArgs, name: str, version: str) -> ModelServer:
     return ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
 
 
-def _ingress() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return an ASGI application that calls this process's gateway, which Ray creates later."""
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":  # comes before Ray has set the context
-            await lifespan(receive, send)
-            return
-        gateway: Any = serve.get_replica_context().servable_object
-        await gateway.answer(scope, receive, send)
-
-    return answer
+async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
+    """Call this process's gateway, which Ray creates later than this ASGI application."""
+    if scope["type"] == "lifespan":  # comes before Ray has set the context
+        await lifespan(receive, send)
+        return
+    ingress: Any = serve.get_replica_context().servable_object
+    await ingress.gateway(scope, receive, send)
 
 
 class GatewayIngress:
@@ -215,7 +201,7 @@ class GatewayIngress:
         keep_replica_on_loopback()
         log_to(args.home / "logs")
         self._metrics = _Metrics(args, "gateway")
-        self._provider = tracer_provider("gateway", args.trace_settings())
+        self._provider = tracer_provider("gateway", args.traces)
         self._recorder: Recorder | None = None
         if args.capture.enabled:
             self._recorder = Recorder(root=args.spool_root, settings=args.capture, registry=self._metrics.registry)
@@ -226,19 +212,11 @@ class GatewayIngress:
             recorder=self._recorder,
             metrics=GatewayMetrics(self._metrics.registry),
             tracer=self._provider.get_tracer("weir.serving"),
-            expected=ExpectedVerdicts(
-                input=args.expected_input, output=args.expected_output, context_characters=args.context_characters
-            ),
+            expected=args.expected,
             topic=args.inference_topic,
             guards=self._guards,
             routes=RouteTable(args.home),
             tenants=args.tenants,
-        )
-        settings = GatewaySettings(
-            max_body_bytes=args.http.max_body_bytes,
-            max_image_body_bytes=args.http.max_image_body_bytes,
-            image_bodies_bytes=args.http.image_bodies_bytes,
-            edge_token=_read_token(args.edge_token_path),
         )
         metrics = UpstreamMetrics(self._metrics.registry)
         self._upstreams = {
@@ -249,19 +227,16 @@ class GatewayIngress:
         backends: dict[str, Backend] = {**self._upstreams, **_backends(handles, args)}
         in_order = (*args.models, *backends)  # models as in the settings, then adapters
         with_images = {served for name, model in args.models.items() if model.images for served in (name, *model.lora)}
-        models = ServedModels({name: backends[name] for name in in_order}, with_images)
-        self._gateway = Gateway(settings, wiring, models, KeyRing(keys_path(args.home)))
+        self._models = ServedModels({name: backends[name] for name in in_order}, with_images)
+        keys, token = KeyRing(keys_path(args.home)), _read_token(args.edge_token_path)
+        self.gateway = Gateway(args.http, wiring, self._models, keys, token)
         self._warming = asyncio.create_task(self._warm())
-
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await self._gateway(scope, receive, send)
 
     async def _warm(self) -> None:
         """Get the models' descriptions before the first request needs them."""
         while True:
             try:
-                await self._gateway.refresh()
+                await self._models.describe()
             except BackendLost:
                 await asyncio.sleep(_WARM_RETRY_SECONDS)
             else:
@@ -292,7 +267,7 @@ def build(args: AppArgs) -> serve.Application:
         ray_actor_options={"num_cpus": _GATEWAY_CPUS},
         graceful_shutdown_timeout_s=_STOP_SECONDS,
         **HEALTH_OPTIONS,
-    )(serve.ingress(_ingress)(GatewayIngress))
+    )(serve.ingress(lambda: _answer)(GatewayIngress))
     application: serve.Application = gateway.bind(models, args)
     return application
 

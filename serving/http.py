@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from serving.openai_api.errors import ApiError, unavailable
+from serving.ray_local.haproxy import BODY_SECONDS
 from stream.count_text import count_text
 from stream.wire.ids import new_request_id
 
@@ -18,8 +19,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Mapping[str, str]
 
-#: A body that arrives later gets 408; ray_local/haproxy.py has the same limit.
-BODY_SECONDS = 30.0
 #: Time limit to wait until a client reads more of its answer; nginx's `send_timeout` has the same default.
 SEND_SECONDS = 60.0
 
@@ -107,10 +106,10 @@ class LargeBodies:
             self._taken -= size
 
 
-async def read_body(receive: Receive, headers: Headers, max_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
+async def read_body(receive: Receive, headers: Headers, max_bytes: int) -> bytes:
     """Return the request's body; raises ApiError.
 
-    The status is 408 after `seconds`, 413 for more than `max_bytes`, and 415 for a compressed body, because its size after decompression
+    The status is 408 after `BODY_SECONDS`, 413 for more than `max_bytes`, and 415 for a compressed body, because its size after decompression
     has no limit.
     """
     if headers.get("content-encoding", "identity").lower() != "identity":
@@ -121,11 +120,11 @@ async def read_body(receive: Receive, headers: Headers, max_bytes: int, seconds:
     if declared.isdigit() and int(declared) > max_bytes:
         raise too_large(max_bytes)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(BODY_SECONDS):
             return await _received(receive, max_bytes)
     except TimeoutError:
         raise _closing(
-            408, f"The body did not arrive within {seconds:g} s, the limit; send it faster.", "request_timeout"
+            408, f"The body did not arrive within {BODY_SECONDS:g} s, the limit; send it faster.", "request_timeout"
         ) from None
 
 
@@ -169,13 +168,12 @@ class Reply:
     """The response to one request, as one JSON body or as a stream of events.
 
     The header ``x-request-id`` is the request id; if HAProxy forwards the response, it sets the same value. `headers` are
-    sent with the response, and can be changed until it starts. The methods that send raise ClientStalled after `send_seconds`.
+    sent with the response, and can be changed until it starts. The methods that send raise ClientStalled after `SEND_SECONDS`.
     """
 
-    def __init__(self, send: Send, request_id: str, send_seconds: float = SEND_SECONDS) -> None:
+    def __init__(self, send: Send, request_id: str) -> None:
         self._asgi_send = send
         self._request_id = request_id
-        self._send_seconds = send_seconds
         self.status: int | None = None
         self.headers: dict[str, str] = {}
 
@@ -219,10 +217,10 @@ class Reply:
 
     async def _send(self, message: Message) -> None:
         try:
-            async with asyncio.timeout(self._send_seconds):
+            async with asyncio.timeout(SEND_SECONDS):
                 await self._asgi_send(message)
         except TimeoutError:
-            raise ClientStalled(self._send_seconds) from None
+            raise ClientStalled(SEND_SECONDS) from None
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]], extra: Headers | None) -> None:
         headers.append((b"x-request-id", self._request_id.encode()))

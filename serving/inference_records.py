@@ -100,7 +100,8 @@ class InferenceRequest:
         return self.request.operation
 
 
-class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class ExpectedVerdicts:
     """The detectors that must return a verdict on each prompt (`input`) and on each answer (`output`).
 
     The record of an answer contains up to `context_characters` of the prompt, for detectors that compare answer and prompt

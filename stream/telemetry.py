@@ -8,6 +8,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
@@ -51,7 +52,8 @@ class Page(msgspec.Struct, frozen=True):
 Pages = Callable[[str, str], Page | None]
 
 
-class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class TraceSettings:
     """Export of spans to the OTLP/HTTP traces URL `endpoint` ("" means no export); each request has the `headers`.
 
     `ratio` is the share of new traces to sample, in [0, 1]; traces with a sampled parent are always sampled.

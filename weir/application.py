@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from serving.deployments import AppArgs
 from serving.deployments import build as build_application
+from serving.inference_records import ExpectedVerdicts
 from stream.telemetry import TraceSettings
 from weir.settings import Settings, load_settings
 
@@ -21,21 +22,20 @@ class ClusterArgs(BaseModel):
 
 def application_args(settings: Settings, traces: TraceSettings, **paths: Any) -> AppArgs:
     """Return the arguments of the application; `paths` may contain `model_dirs` and `edge_token_path`."""
+    detectors = settings.detectors
     return AppArgs(
         home=settings.home,
         http=settings.http,
         models=settings.served_models(),
         capture=settings.capture,
-        expected_input=settings.detectors.input,
-        expected_output=settings.detectors.output,
-        context_characters=settings.detectors.context_characters,
+        expected=ExpectedVerdicts(
+            input=detectors.input, output=detectors.output, context_characters=detectors.context_characters
+        ),
         tenants=settings.tenants,
         metrics_host=settings.metrics.host,
         metrics_port=settings.metrics.serving_port,
         inference_topic=settings.kafka.names.inference,
-        trace_endpoint=traces.endpoint,
-        trace_headers=traces.headers,
-        trace_ratio=traces.ratio,
+        traces=traces,
         **paths,
     )
 

@@ -18,7 +18,7 @@ from serving.gateway.inference import Inference, Wiring, answer_of
 from serving.gateway.models import ServedModel, ServedModels, check_features
 from serving.gateway.shadow import ShadowQueue
 from serving.gateway.tenant_settings import consistency_settings, is_asked_again
-from serving.http import BODY_SECONDS, SEND_SECONDS, Headers, LargeBodies, Receive, Reply, Slots, read_body, too_large
+from serving.http import Headers, LargeBodies, Receive, Reply, Slots, read_body, too_large
 from serving.inference_records import InferenceRequest
 from serving.openai_api.chat import ChatRequest
 from serving.openai_api.completions import CompletionRequest
@@ -27,6 +27,7 @@ from serving.openai_api.feedback import FeedbackRequest
 from serving.openai_api.labels import LabelsRequest
 from serving.openai_api.open_request import OpenRequest, model_of, size_without_images
 from serving.openai_api.request_model import parse
+from serving.settings import HttpSettings
 from stream.telemetry import traceparent_of
 from stream.wire import OWN_TENANT, CorrectionRecord, Feedback, RouteRecord, canonical_time, trained_version
 from stream.wire.route_files import in_shadow, version_for
@@ -37,23 +38,6 @@ _FEEDBACK_BYTES = 256 * 1024
 #: Feedback and labels that are read at the same time, limited because of their memory; inference has other slots.
 _MAX_JUDGMENTS = 64
 _CACHED_TENANTS = 1024
-
-
-class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of a gateway.
-
-    `max_body_bytes` is the limit of a body. For models that take images, it is the limit of the body without its inline images;
-    `max_image_body_bytes` is then the limit of the whole body, and `image_bodies_bytes` the limit of the sum of all bodies over `max_body_bytes` in
-    progress. `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no HAProxy. A request
-    whose body needs longer than `body_seconds` gets 408. A client that reads nothing of its answer for `send_seconds` counts as disconnected.
-    """
-
-    max_body_bytes: int
-    max_image_body_bytes: int = 0
-    image_bodies_bytes: int = 0
-    edge_token: str = ""
-    body_seconds: float = BODY_SECONDS
-    send_seconds: float = SEND_SECONDS
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,18 +53,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoints:
-    """The handlers of a gateway."""
+    """The handlers of a gateway; `http` limits the bodies."""
 
-    def __init__(self, settings: GatewaySettings, wiring: Wiring, models: ServedModels) -> None:
-        self._settings = settings
+    def __init__(self, http: HttpSettings, wiring: Wiring, models: ServedModels) -> None:
+        self._usual_bytes = http.max_body_bytes
         self._wiring = wiring
         self._models = models
         self._slots = Slots(models.capacity())
         self._shadows = ShadowQueue(wiring, lambda: self._slots.busy)
-        largest = settings.max_image_body_bytes if any(model.takes_images for model in models) else 0
-        usual = settings.max_body_bytes
+        largest = http.max_image_body_bytes if any(model.takes_images for model in models) else 0
         self._consistency = lru_cache(maxsize=_CACHED_TENANTS)(partial(consistency_settings, wiring.tenants))
-        self._large_bodies = LargeBodies(usual, max(usual, largest), settings.image_bodies_bytes)
+        self._large_bodies = LargeBodies(self._usual_bytes, max(self._usual_bytes, largest), http.image_bodies_bytes)
         self._judgments = Slots(_MAX_JUDGMENTS)
         self._created = int(time.time())
         for model in models:  # starts at zero, so that Prometheus sees the first request as an increase
@@ -102,19 +85,15 @@ class Endpoints:
         """Answer ``POST /v1/responses``."""
         await self._relay(call, "responses")
 
-    async def _body(self, call: Call, max_bytes: int) -> bytes:
-        return await read_body(call.receive, call.headers, max_bytes, self._settings.body_seconds)
-
     async def _prompt(self, call: Call, max_bytes: int) -> bytes:
         """Return the body of an inference; raises ApiError 413 if it is too large for its model."""
-        raw = await self._body(call, max_bytes)
-        usual = self._settings.max_body_bytes
-        if len(raw) > usual:
+        raw = await read_body(call.receive, call.headers, max_bytes)
+        if len(raw) > self._usual_bytes:
             # Clients may write the model's name behind the messages, so it is known only now.
             if not self._models.takes_images(model_of(raw)):
-                raise too_large(usual)
-            if size_without_images(raw) > usual:
-                raise too_large(usual, "The body without its inline images")
+                raise too_large(self._usual_bytes)
+            if size_without_images(raw) > self._usual_bytes:
+                raise too_large(self._usual_bytes, "The body without its inline images")
         return raw
 
     async def _infer(
@@ -196,7 +175,7 @@ class Endpoints:
         """Answer ``POST /v1/feedback``."""
         assert call.principal is not None
         with self._judgments.take():
-            body = await self._body(call, min(_FEEDBACK_BYTES, self._settings.max_body_bytes))
+            body = await read_body(call.receive, call.headers, min(_FEEDBACK_BYTES, self._usual_bytes))
             request = parse(FeedbackRequest, body)
             if request.approved:
                 check_scope(call.principal, "review")
@@ -213,7 +192,7 @@ class Endpoints:
         assert call.principal is not None
         owner, now = {"tenant": call.principal.tenant, "principal": call.principal.id}, time.time()
         with self._judgments.take():
-            request = parse(LabelsRequest, await self._body(call, self._settings.max_body_bytes))
+            request = parse(LabelsRequest, await read_body(call.receive, call.headers, self._usual_bytes))
             by_conversation: dict[str, list[Judgment]] = {}
             for label in request.labels:
                 by_conversation.setdefault(label.conversation_id or "", []).append(label.record(**owner, now=now))
@@ -262,12 +241,6 @@ class Endpoints:
             await call.reply.json({"status": "unready", "reasons": reasons}, 503, {"retry-after": "2"})
             return
         await call.reply.json({"status": "ready"})
-
-    async def refresh(self) -> None:
-        """Get the description of each model without a description; raises BackendLost."""
-        for model in self._models:
-            if model.info is None:
-                await model.refresh()
 
     async def _lost_models(self) -> list[str]:
         async def problem(model: ServedModel) -> str:

@@ -12,11 +12,12 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from serving.api_keys import KeyRing, KeyScope, Principal
 from serving.authentication import authenticate, check_scope
 from serving.errors import log_failure
-from serving.gateway.endpoints import Call, Endpoints, GatewaySettings
+from serving.gateway.endpoints import Call, Endpoints
 from serving.gateway.inference import Wiring
 from serving.gateway.models import ServedModels
 from serving.http import ClientStalled, Receive, Reply, Scope, Send, headers_of, request_id_of
 from serving.openai_api.errors import ApiError
+from serving.settings import HttpSettings
 from stream.telemetry import incoming_context
 from stream.wire import semconv
 
@@ -32,13 +33,18 @@ _NO_RESPONSE = 499
 
 
 class Gateway:
-    """The gateway as an ASGI application."""
+    """The gateway as an ASGI application.
 
-    def __init__(self, settings: GatewaySettings, wiring: Wiring, models: ServedModels, keys: KeyRing) -> None:
-        self._settings = settings
+    `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no HAProxy.
+    """
+
+    def __init__(
+        self, http: HttpSettings, wiring: Wiring, models: ServedModels, keys: KeyRing, edge_token: str = ""
+    ) -> None:
+        self._edge_token = edge_token
         self._wiring = wiring
         self._keys = keys
-        self._endpoints = endpoints = Endpoints(settings, wiring, models)
+        self._endpoints = endpoints = Endpoints(http, wiring, models)
         # Path to method, handler, the scope that the key needs.
         self._routes: dict[str, tuple[str, _Handler, _Access]] = {
             "/v1/chat/completions": ("POST", endpoints.chat, "infer"),
@@ -60,8 +66,8 @@ class Gateway:
         if scope["type"] != "http":
             raise NotImplementedError(f"ASGI scope {scope['type']} is not supported; Weir serves HTTP")
         headers = headers_of(scope)
-        request_id = request_id_of(headers, self._settings.edge_token)
-        reply = Reply(send, request_id, self._settings.send_seconds)
+        request_id = request_id_of(headers, self._edge_token)
+        reply = Reply(send, request_id)
         metrics = self._wiring.metrics
         route = "unknown"
         with metrics.in_flight.track_inprogress():
@@ -89,10 +95,6 @@ class Gateway:
                 )
             finally:
                 metrics.requests.labels(route, str(reply.status or _NO_RESPONSE)).inc()
-
-    async def refresh(self) -> None:
-        """See :meth:`serving.gateway.endpoints.Endpoints.refresh`."""
-        await self._endpoints.refresh()
 
     def _authorized(self, headers: dict[str, str], access: _Access) -> Principal | None:
         """Return the principal if the route needs a key; raises ApiError 401 or 403."""

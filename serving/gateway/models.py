@@ -149,6 +149,12 @@ class ServedModels:
             )
         return model
 
+    async def describe(self) -> None:
+        """Get the description of each model without a description; raises BackendLost."""
+        for model in self:
+            if model.info is None:
+                await model.refresh()
+
     async def takes_any_field(self, name: str) -> bool:
         """Return whether Weir leaves the check of a request's fields to the engine; also true if `name` is unknown."""
         model = self._models.get(name)

@@ -25,8 +25,8 @@ NO_APPLICATION = "backend default_backend"
 NOT_FOUND = "    http-request return status 404 "
 #: Headers by which a client could make Serve end its request early, continue it after a disconnect, or open a WebSocket, which gets 500.
 _SERVE_HEADERS = ("x-request-timeout-seconds", "x-request-disconnect-disabled", "upgrade")
-#: Equal to serving.http.BODY_SECONDS; the gateway receives the request only when its body is complete.
-_BODY_SECONDS = 30
+#: A body that arrives later gets 408, of HAProxy or of the gateway, which receives the request only when its body is complete.
+BODY_SECONDS = 30
 #: Connections beyond an address's limit that are still accepted, so that their requests are answered 429.
 _ANSWERED_EXCESS = 64
 #: Connections to a listener other than the endpoint's: metrics and statistics, which must not use up `maxconn`.
@@ -164,7 +164,7 @@ def _rules(edge_token: str, limits: Limits, timeout_path: Path) -> list[str]:
         f"    http-request return status 400 content-type application/json string '{no_path}' if !{{ path_beg / }}",
         # Without this rule HAProxy 2.8 does not detect that a client disconnects before the response begins, if its body was
         # sent in a packet of its own.
-        f"    http-request wait-for-body time {_BODY_SECONDS}s if METH_POST",
+        f"    http-request wait-for-body time {BODY_SECONDS}s if METH_POST",
     ]
 
 
@@ -188,7 +188,7 @@ def error_page() -> str:
 def timeout_page() -> str:
     """Return HAProxy's response to a request whose body is late; the gateway sends the same response."""
     body = _error_body(
-        f"The body did not arrive within {_BODY_SECONDS} s, the limit; send it faster.",
+        f"The body did not arrive within {BODY_SECONDS} s, the limit; send it faster.",
         "invalid_request_error",
         "request_timeout",
     )

@@ -21,7 +21,6 @@ from serving.api_keys import KeyRing, keys_path
 from serving.backend import BackendLost, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
-from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway
 from serving.gateway.inference import Wiring
 from serving.gateway.metrics import GatewayMetrics
@@ -74,7 +73,7 @@ def write_keys(path: Path, *keys) -> None:
 
 
 def make_gateway(home, backend, recorder, registry, **options):
-    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer`, `guards`, `routes`, `tenants`, `with_images` and those of GatewaySettings."""
+    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer`, `guards`, `routes`, `tenants`, `with_images`, `edge_token` and those of HttpSettings."""
     wiring = Wiring(
         recorder=recorder,
         metrics=GatewayMetrics(registry),
@@ -87,8 +86,9 @@ def make_gateway(home, backend, recorder, registry, **options):
     )
     backends = backend if isinstance(backend, dict) else {"echo": backend}
     models = ServedModels(backends, options.pop("with_images", ()))
-    limits = HttpSettings().model_dump(include={"max_body_bytes", "max_image_body_bytes", "image_bodies_bytes"})
-    return Gateway(GatewaySettings(**(limits | options)), wiring, models, KeyRing(keys_path(home)))
+    token = options.pop("edge_token", "")
+    http = HttpSettings().model_copy(update=options)
+    return Gateway(http, wiring, models, KeyRing(keys_path(home)), token)
 
 
 async def serve(home: Path) -> None:

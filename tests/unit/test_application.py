@@ -21,9 +21,9 @@ def test_ray_builds_the_application_from_the_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path / "home"))
     application = call_user_app_builder_with_args_if_necessary(build, {})
     (_, args) = application._bound_deployment.init_args
-    assert (args.home, list(args.models), args.expected_input) == (tmp_path / "home", ["echo"], ("pii",))
+    assert (args.home, list(args.models), args.expected.input) == (tmp_path / "home", ["echo"], ("pii",))
     assert (args.metrics_host, args.metrics_port) == ("0.0.0.0", 9470)
-    assert (args.trace_endpoint, args.edge_token_path) == ("http://c:4318/v1/traces", "")
+    assert (args.traces.endpoint, args.edge_token_path) == ("http://c:4318/v1/traces", "")
     assert _model_dir(args, "echo") == Path(), "echo has no files"
 
 

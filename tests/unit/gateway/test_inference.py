@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import pytest
 from support.scripted_upstream import DONE, Answer
 
+from serving import http
 from serving.capture.balance import read_balance
 from serving.ray_local.haproxy import timeout_page
 from stream.wire import ABORTED_TYPE
@@ -154,8 +155,9 @@ async def test_a_disconnect_leaves_a_cancelled_end_with_the_text_so_far(stack, s
     assert len(end.data.text) < len(text)
 
 
-async def test_a_client_that_reads_nothing_of_its_answer_is_cancelled(make_stack, caplog):
-    stack = make_stack(send_seconds=0.05)
+async def test_a_client_that_reads_nothing_of_its_answer_is_cancelled(make_stack, caplog, monkeypatch):
+    monkeypatch.setattr(http, "SEND_SECONDS", 0.05)
+    stack = make_stack()
     sent = []
 
     async def send(message):
@@ -172,8 +174,11 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_cancelled(make_stack
     assert "read nothing of its answer for 0.05 s, the limit. Its connection is closed." in caplog.text
 
 
-async def test_a_client_that_reads_nothing_when_its_answer_fails_raises_no_error_in_the_server(make_stack):
-    stack = make_stack(send_seconds=0.05)
+async def test_a_client_that_reads_nothing_when_its_answer_fails_raises_no_error_in_the_server(
+    make_stack, monkeypatch
+):
+    monkeypatch.setattr(http, "SEND_SECONDS", 0.05)
+    stack = make_stack()
     stack.backend.lose_after = 1
     sent = []
 
@@ -307,8 +312,9 @@ async def test_a_full_gateway_rejects_before_it_reads_the_body(make_stack):
     assert stack.records() == [], "a rejected request is not recorded"
 
 
-async def test_a_body_that_does_not_arrive_is_408_and_frees_its_slot(make_stack):
-    stack = make_stack(capacity=1, body_seconds=0.05)
+async def test_a_body_that_does_not_arrive_is_408_and_frees_its_slot(make_stack, monkeypatch):
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.05)
+    stack = make_stack(capacity=1)
     sent = []
 
     async def send(message):

@@ -15,8 +15,10 @@ from serving.capture.recorder import Recorder
 from serving.deployments import AppArgs, GatewayIngress, build, version_server
 from serving.engine.errors import ModelInvalidError, ModelNotFoundError
 from serving.gateway.guard import Guards
+from serving.inference_records import ExpectedVerdicts
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
 from serving.vllm.llm_config import config_fields
+from stream.telemetry import TraceSettings
 from stream.wire import Closed
 
 
@@ -44,15 +46,11 @@ def arguments(home, settings):
         http=HttpSettings(),
         models={"m": settings},
         capture=CaptureSettings(),
-        expected_input=(),
-        expected_output=(),
-        context_characters=0,
+        expected=ExpectedVerdicts(),
         metrics_host="127.0.0.1",
         metrics_port=0,
         inference_topic="weir.inference",
-        trace_endpoint="",
-        trace_headers={},
-        trace_ratio=0,
+        traces=TraceSettings(endpoint="", headers={}, ratio=0),
     )
 
 
