@@ -28,8 +28,6 @@ from stream.pause import pause
 if TYPE_CHECKING:
     from serving.deployments import AppArgs
 
-__all__ = ["DriverError", "deploy_seconds", "end_without_ray", "run_driver"]
-
 _LOG = logging.getLogger(__name__)
 _CONNECT_SECONDS = 300.0
 _DEPLOY_SECONDS = 600.0

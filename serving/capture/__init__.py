@@ -8,8 +8,3 @@ stream/ledger/alerts/full_spool.py sets the size at which a spool raises an aler
 
     Recorder (gateway)  ->  $WEIR_HOME/spool/<source>/*.seg  ->  Shipper (one per node)  ->  Kafka
 """
-
-from serving.capture.balance import Balance, read_balance
-from serving.capture.recorder import Recorder
-
-__all__ = ["Balance", "Recorder", "read_balance"]

@@ -29,13 +29,6 @@ from serving.engine.model_files import (
 )
 from stream.files import FileLock, file_digest
 
-__all__ = [
-    "ModelFiles",
-    "default_cache_dir",
-    "ensure",
-    "from_hub",
-]
-
 _LOG = logging.getLogger(__name__)
 _KINDS = ("wheel", "hub")
 _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")

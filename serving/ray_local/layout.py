@@ -70,7 +70,7 @@ def short_run_dir(home: Path) -> Path:
 
 
 class RayLayout:
-    """One Ray head on this machine: its directory (:func:`short_run_dir`), ports (:meth:`port_names`), environment and command.
+    """One Ray head on this machine: its directory (:func:`short_run_dir`), ports (:data:`PORT_NAMES`), environment and command.
 
     HAProxy enforces the limits of `http`. End the head with SIGTERM or SIGKILL; its children end too. Never run ``ray stop``, because it
     kills all stacks of the machine. Raises RayLocalError if `run_dir` is longer than 26 characters, or a port is missing.
@@ -91,13 +91,8 @@ class RayLayout:
                 f" {_SOCKET_DIR_CHARACTERS - len('/ha')}; use short_run_dir(home)"
             )
         if missing := [name for name in PORT_NAMES if name not in ports]:
-            raise RayLocalError(f"no port for {', '.join(missing)}; allocate one for each of RayLayout.port_names()")
+            raise RayLocalError(f"no port for {', '.join(missing)}; allocate one for each of PORT_NAMES")
         self._ports = {name: int(ports[name]) for name in PORT_NAMES}
-
-    @staticmethod
-    def port_names() -> list[str]:
-        """Return the names of the ports to allocate."""
-        return list(PORT_NAMES)
 
     @property
     def token_path(self) -> Path:

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from chaos.mutations import mutate
 from chaos.traffic import Exchange, Traffic
-from serving.capture import Recorder
+from serving.capture.recorder import Recorder
 from serving.capture.clock import SourceClock
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings

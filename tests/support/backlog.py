@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from serving.capture import read_balance
+from serving.capture.balance import read_balance
 from stream.ledger.queries.ledger_reader import LedgerReader
 from support import ledger_log, score_stack
 from support.component_process import component_process

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from serving.api_keys import KeyRing, keys_path
 from serving.capture.recorder import Recorder
 from serving.inference_records import ExpectedVerdicts
-from serving.intake import ExchangePairer, Intake
+from serving.intake.app import Intake
+from serving.intake.exchange_pairer import ExchangePairer
 from serving.settings import CaptureSettings, IntakeSettings
 from stream.wire import RequestRecord, ResponseRecord
 from support.gateway import KEY, write_keys

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from serving.ray_local import RayLayout, short_run_dir
+from serving.ray_local.layout import PORT_NAMES, RayLayout, short_run_dir
 from support.stack import until
 from weir.home.ports import ensure_ports
 
@@ -19,7 +19,7 @@ _STARTS = 4
 @contextlib.contextmanager
 def ray_cluster(home: Path) -> Iterator[RayLayout]:
     """Start a cluster, and end all of its processes afterwards; a driver needs ``layout.driver_environment()``."""
-    ports, _ = ensure_ports(home, RayLayout.port_names())
+    ports, _ = ensure_ports(home, PORT_NAMES)
     layout = RayLayout(short_run_dir(home), ports)
     head = _started(layout, home / "ray.log")
     try:

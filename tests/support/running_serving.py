@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from serving.metrics_targets import list_targets
-from serving.ray_local import RayLayout, short_run_dir
+from serving.ray_local import layout
+from serving.ray_local.layout import RayLayout, short_run_dir
 from stream.wire import RequestRecord, ResponseRecord
 from support.gateway import KEY, write_keys
 from support.spool import events_of
@@ -40,7 +41,7 @@ class Serving:
         self.home = home
         self._start_seconds = start_seconds
         (home / "logs").mkdir()
-        self.ports, _ = ensure_ports(home, [*PORT_NAMES, *RayLayout.port_names(), "http"])
+        self.ports, _ = ensure_ports(home, [*PORT_NAMES, *layout.PORT_NAMES, "http"])
         write_keys(home / "keys.json", ("k_1", "acme", KEY, None))
         self.run_dir = short_run_dir(home)
         self.layout = RayLayout(self.run_dir, self.ports)

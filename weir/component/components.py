@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.errors import ServingError
+from serving.errors import DriverError, ServingError
 from stream.telemetry import Pages
 from stream.wire.errors import StreamError
 from weir.client import effective_kafka
@@ -97,8 +97,8 @@ def _delivery(process: Process) -> int:
 
 
 def _serve(process: Process) -> int:
-    from serving.driver import DriverError, end_without_ray, run_driver
-    from serving.ray_local import RayLayout
+    from serving.driver import end_without_ray, run_driver
+    from serving.ray_local.layout import RayLayout
     from weir.application import application_args
     from weir.local.plan import load_plan
     from weir.local.preflight import ensure_models
@@ -180,7 +180,7 @@ def _sentinel(process: Process) -> int:
 
 def _intake(process: Process) -> int:
     from serving.inference_records import ExpectedVerdicts
-    from serving.intake import run_intake
+    from serving.intake.server import run_intake
 
     settings = process.settings
     detectors = settings.detectors

@@ -14,7 +14,7 @@ from stream.files import replace_file
 from weir.errors import StackError
 from weir.home.port_blocks import claim_block
 
-#: Ports of the broker, MLflow, the console, and the metrics of each component; Ray has more (RayLayout.port_names).
+#: Ports of the broker, MLflow, the console, and the metrics of each component; Ray has more (serving.ray_local.layout.PORT_NAMES).
 PORT_NAMES = (
     "broker",
     "broker_controller",

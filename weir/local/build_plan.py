@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from serving.driver import deploy_seconds
-from serving.ray_local import RayLayout
+from serving.ray_local.layout import RayLayout
 from stream.settings import KafkaSettings
 from weir.errors import StackError
 from weir.home.ports import reachable

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 import msgspec
 import psutil
 
-from serving.ray_local import RayLocalError, short_run_dir
+from serving.errors import RayLocalError
+from serving.ray_local.layout import short_run_dir
 from stream.errors import BrokerError
 from stream.kafka.probe import broker_answers
 from weir.errors import SettingsError

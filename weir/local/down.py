@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from serving.process_identity import is_running
-from serving.ray_local import short_run_dir
+from serving.ray_local.layout import short_run_dir
 from weir.errors import StackError
 from weir.local.plan import WATCHER, Plan, load_plan
 from weir.local.processes import end_owned_processes, end_processes

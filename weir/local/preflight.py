@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
-from serving.engine.fetch_model import ModelFiles, ensure
-from serving.ray_local import RayLayout
+from serving.engine.fetch_model import ensure
+from serving.engine.model_files import ModelFiles
+from serving.ray_local import layout
 from serving.settings import ENGINES_WITHOUT_FILES, ModelSettings
 from stream.files import FileLock
 from weir.errors import StackError
@@ -157,7 +158,7 @@ def http_port_problem(port: int, host: str) -> tuple[str, str] | None:
 
 def stack_ports(home: Path) -> tuple[dict[str, int], list[str]]:
     """Return all ports of the stack except the HTTP port, and the names of ports that changed because they were in use."""
-    return ensure_ports(home, [*PORT_NAMES, *RayLayout.port_names()])
+    return ensure_ports(home, [*PORT_NAMES, *layout.PORT_NAMES])
 
 
 def ensure_models(settings: Settings, progress: Callable[[str, float], None]) -> dict[str, Path]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from serving.ray_local import short_run_dir
+from serving.ray_local.layout import short_run_dir
 from stream.count_text import count_text
 from stream.files import FileLock
 from weir.errors import StackError

@@ -12,7 +12,7 @@ from ray.serve.context import ReplicaContext
 from support.private_names import sources
 
 from serving.ray_local import haproxy as edge
-from serving.ray_local.layout import RayLayout
+from serving.ray_local.layout import PORT_NAMES, RayLayout
 from serving.ray_local.replica_port import keep_replica_on_loopback
 
 DEPLOYMENTS, LAYOUT = "serving/deployments.py", "serving/ray_local/layout.py"
@@ -24,7 +24,7 @@ def test_a_replicas_context_has_the_fields_that_weir_uses():
 
 
 def test_ray_reads_every_variable_that_weir_sets():
-    variables = RayLayout(Path("/run/weir"), dict.fromkeys(RayLayout.port_names(), 1)).environment()
+    variables = RayLayout(Path("/run/weir"), dict.fromkeys(PORT_NAMES, 1)).environment()
     python = sources("ray.serve") + sources("ray._private") + sources("ray._common")
     native = Path(ray._raylet.__file__).read_bytes()
     for name in variables:

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, a_request, an_end, events_of
 
-from serving.capture import Recorder, read_balance
+from serving.capture.balance import read_balance
+from serving.capture.recorder import Recorder
 from serving.capture.adopt_spool import adopt
 from serving.capture.delivery_cursor import Cursor
 from serving.capture.metrics import ShipperMetrics

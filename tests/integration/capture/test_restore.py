@@ -8,7 +8,7 @@ from support.kafka_log import fresh_topics, until
 from support.running_ledger import running_ledger
 from support.spool import Spool
 
-from serving.capture import read_balance
+from serving.capture.balance import read_balance
 from weir.home.api_keys import create_key, list_keys
 
 pytestmark = pytest.mark.kafka

@@ -21,7 +21,8 @@ from support.running_broker import start_broker
 from support.spool import TRACE, Spool, a_request, an_end
 from support.stack import free_port
 
-from serving.capture import Recorder, read_balance
+from serving.capture.balance import read_balance
+from serving.capture.recorder import Recorder
 from serving.capture.shipper import Shipper, read_shipper_status
 from serving.settings import CaptureSettings
 from stream.kafka.admin import create_topics
@@ -241,7 +242,7 @@ GATEWAY = textwrap.dedent("""
     import asyncio, sys
     from pathlib import Path
     from prometheus_client import CollectorRegistry
-    from serving.capture import Recorder
+    from serving.capture.recorder import Recorder
     from serving.settings import CaptureSettings
     from support.spool import TRACE, a_request, an_end
 

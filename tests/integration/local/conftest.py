@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.ray_local import short_run_dir
+from serving.ray_local.layout import short_run_dir
 from weir.home.ports import ensure_ports
 from weir.local.plan import Component, Plan, save_plan
 from weir.local.preflight import create_home

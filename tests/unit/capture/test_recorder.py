@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.spool import TRACE, a_request, an_end, events_of, lock_of
 
-from serving.capture import Balance, Recorder, read_balance
+from serving.capture.balance import Balance, read_balance
+from serving.capture.recorder import Recorder
 from serving.capture.segment import segments
 from serving.errors import SpoolFull, SpoolUnavailable
 from serving.settings import CaptureSettings

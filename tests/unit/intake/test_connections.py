@@ -11,7 +11,7 @@ from support.gateway import KEY, write_keys
 from support.intake import EXPECTED, litellm_payload
 from support.stack import free_port
 
-from serving.intake import run_intake
+from serving.intake.server import run_intake
 from serving.settings import CaptureSettings, IntakeSettings
 
 HALF = b"GET /healthz HTTP/1.1\r\nhost: weir\r\n"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from serving import driver
-from serving.ray_local import RayLayout
+from serving.ray_local import layout
 from stream.errors import BrokerError
 from stream.kafka import clients
 from stream.loop.training import agent, process
@@ -25,7 +25,7 @@ def names(plan):
 
 @pytest.fixture
 def ports():
-    return {name: 20_000 + 100 * number for number, name in enumerate([*PORT_NAMES, *RayLayout.port_names()])}
+    return {name: 20_000 + 100 * number for number, name in enumerate([*PORT_NAMES, *layout.PORT_NAMES])}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.stack import free_port
 
-from serving.ray_local import RayLayout, short_run_dir
+from serving.ray_local.layout import PORT_NAMES, RayLayout, short_run_dir
 from serving.settings import HttpSettings
 
 ALLOWED = 8
@@ -69,7 +69,7 @@ def started(stack: contextlib.ExitStack, tmp_path, *, text: str = CONFIG, **http
     """Run the program that Ray runs as HAProxy, with a configuration like Ray's."""
     run_dir = short_run_dir(tmp_path)
     stack.callback(subprocess.run, ["rm", "-rf", str(run_dir)], check=True)
-    ports = {name: free_port() for name in [*RayLayout.port_names(), "http"]}
+    ports = {name: free_port() for name in [*PORT_NAMES, "http"]}
     RayLayout(run_dir, ports, http=HttpSettings(**http)).prepare()
     config = tmp_path / "haproxy.cfg"
     config.write_text(text.format(maxconn=MAX_CONNECTIONS, **ports))

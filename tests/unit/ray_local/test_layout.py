@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from serving.ray_local import RayLayout, RayLocalError, short_run_dir
+from serving.errors import RayLocalError
+from serving.ray_local.layout import PORT_NAMES, RayLayout, short_run_dir
 from serving.ray_local import haproxy as edge
 
 CONFIG = Path(__file__).with_name("layout.cfg").read_text()
-PORTS = {name: 20_000 + index for index, name in enumerate(RayLayout.port_names())}
+PORTS = {name: 20_000 + index for index, name in enumerate(PORT_NAMES)}
 OPTIONS = {
     "host": "127.0.0.1",
     "edge_token": "t" * 64,

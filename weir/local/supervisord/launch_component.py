@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
 
 def _prepare_ray(plan: Plan) -> None:
     # Imported here: no other component needs them.
-    from serving.ray_local import RayLayout  # noqa: PLC0415
+    from serving.ray_local.layout import RayLayout  # noqa: PLC0415
     from serving.settings import HttpSettings  # noqa: PLC0415
 
     RayLayout(Path(plan.run_dir), plan.ports, http=HttpSettings(**plan.http)).prepare()
