@@ -212,9 +212,6 @@ def response_record(  # noqa: PLR0913 - the fields of an end
         stream=asked.stream,
         status=status,
         messages=choices,
-        context=context_of(messages, expected.context_characters, owed),
-        instructions=instructions_of(asked.messages) if _LEAK in owed else (),
-        tools=declared_tools(asked.tools, choices) if _TOOLS in owed else None,
         usage=usage,
         latency_seconds=latency_seconds,
         time_to_first_token_seconds=first_token_seconds,
@@ -222,8 +219,24 @@ def response_record(  # noqa: PLR0913 - the fields of an end
         guard=guard,
         shadow_of=asked.shadow_of,
         turns=asked.turns,
-        owed=owed,
+        **for_detectors(owed, messages, asked.tools, choices, expected),
     )
+
+
+def for_detectors(
+    owed: tuple[str, ...],
+    messages: tuple[Message, ...],
+    tools: Sequence[ToolDefinition],
+    choices: Sequence[Choice],
+    expected: ExpectedVerdicts,
+) -> dict[str, Any]:
+    """Return the fields of an end record that the detectors in `owed` read beside the answer."""
+    return {
+        "context": context_of(messages, expected.context_characters, owed),
+        "instructions": instructions_of(messages) if _LEAK in owed else (),
+        "tools": declared_tools(tools, choices) if _TOOLS in owed else None,
+        "owed": owed,
+    }
 
 
 def owed_detectors(

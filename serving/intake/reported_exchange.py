@@ -11,10 +11,8 @@ from serving.api_keys import Principal
 from serving.errors import UnreadablePayload
 from serving.inference_records import (
     ExpectedVerdicts,
-    context_of,
-    declared_tools,
+    for_detectors,
     has_instructions,
-    instructions_of,
     owed_detectors,
 )
 from stream.wire import (
@@ -240,7 +238,11 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
         tools=request.tools,
         parameters=request.parameters,
         training=request.training,
+        owed=owed_detectors(expected.input, request.messages),
     )
+    known = response.status == "complete" and bool(request.tools)
+    instructed = has_instructions(request.messages)
+    owed = owed_detectors(expected.output, response.choices, calls_complete=known, instructed=instructed)
     end = ResponseRecord(
         **common,
         status=response.status,
@@ -251,16 +253,6 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
             max(0.0, response.first_at - request.at) if request.at and response.first_at else None
         ),
         error=response.error,
+        **for_detectors(owed, request.messages, request.tools, response.choices, expected),
     )
-    begin = msgspec.structs.replace(begin, owed=owed_detectors(expected.input, begin.messages))
-    known = response.status == "complete" and bool(request.tools)
-    instructed = has_instructions(request.messages)
-    if owed := owed_detectors(expected.output, end.messages, calls_complete=known, instructed=instructed):
-        end = msgspec.structs.replace(
-            end,
-            context=context_of(request.messages, expected.context_characters, owed),
-            instructions=instructions_of(request.messages) if "leak" in owed else (),
-            tools=declared_tools(request.tools, end.messages) if "tools" in owed else None,
-            owed=owed,
-        )
     return begin, end
