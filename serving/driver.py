@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import importlib
 import logging
+import math
 import os
 import threading
 import time
@@ -83,16 +84,16 @@ async def run_driver(
     seconds = deploy_seconds(args.models.values())
     if await _until_stopped(deploy, stop, seconds, "the deployment", _ray_gone(layout)):
         _LOG.info("serving on http://%s:%s/v1", http.host, http.port)
-        await _watch(layout, http, stop, health)
+        await _until_stopped(_watch(http, stop, health), stop, math.inf, "serving", _ray_gone(layout))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_STOP_SECONDS):
             await _in_daemon(_shut_down)
 
 
 async def _ray_gone(layout: RayLayout) -> None:
-    """Wait until Ray does not answer any more; without this check, a deployment would wait a minute for a dead Ray."""
-    misses = 0
-    while misses < _RAY_MISSES:
+    """Wait until Ray does not answer any more or has restarted; without this check, a deployment would wait a minute for a dead Ray."""
+    misses, session = 0, layout.session()
+    while misses < _RAY_MISSES and layout.session() == session:
         misses = 0 if await _answers(layout.address) else misses + 1
         await asyncio.sleep(_WATCH_SECONDS)
 
@@ -190,11 +191,8 @@ def _shut_down() -> None:
         ray.shutdown()
 
 
-async def _watch(
-    layout: RayLayout, http: HttpSettings, stop: asyncio.Event, health: MutableMapping[str, object]
-) -> None:
-    """Update `health` every second until `stop`; raises DriverError when Ray does not answer or has restarted."""
-    misses, session = 0, layout.session()
+async def _watch(http: HttpSettings, stop: asyncio.Event, health: MutableMapping[str, object]) -> None:
+    """Update `health` every second until `stop`."""
     async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False) as client:
         while not stop.is_set():
             reason = await _unready(client, f"http://{http.host}:{http.port}/readyz")
@@ -203,9 +201,6 @@ async def _watch(
                     health[key] = reason[key]
                 else:
                     health.pop(key, None)
-            misses = 0 if await _answers(layout.address) else misses + 1
-            if misses >= _RAY_MISSES or layout.session() != session:
-                raise DriverError(f"Ray at {layout.address} is gone; Weir deploys again when Ray is back")
             await pause(stop, _WATCH_SECONDS)
 
 

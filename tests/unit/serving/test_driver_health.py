@@ -18,9 +18,6 @@ BOTH = (503, {"status": "unready", "reasons": {**NO_MODEL[1]["reasons"], **FULL[
 def watched(monkeypatch):
     """Return a function that watches an endpoint with `answers`, and returns the keys of the health after each."""
 
-    async def answers_always(_address):
-        return True
-
     async def watch(*answers):
         stop, health, seen = asyncio.Event(), {}, []
         left = list(answers)
@@ -36,10 +33,8 @@ def watched(monkeypatch):
 
         client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         monkeypatch.setattr(driver.httpx, "AsyncClient", lambda **_options: client)
-        monkeypatch.setattr(driver, "_answers", answers_always)
         monkeypatch.setattr(driver, "pause", pause)
-        layout = SimpleNamespace(address="127.0.0.1:1", session=lambda: "one")
-        await driver._watch(layout, SimpleNamespace(host="127.0.0.1", port=1), stop, health)
+        await driver._watch(SimpleNamespace(host="127.0.0.1", port=1), stop, health)
         return seen
 
     return watch
