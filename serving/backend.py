@@ -35,6 +35,9 @@ ANY_FIELD: Feature = "any_field"
 RUNNING_USAGE = "weir.running_usage"
 #: The key of the version that answers, in each chunk of a request that names a version; no client receives it.
 MODEL_VERSION = "weir.model_version"
+#: The types of the last event of a stream of the Responses API. A tuple: the type of an event from another server may be a value that a set
+#: cannot look up.
+LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,8 @@ Stop = Annotated[str, Field(min_length=1, max_length=4096)]
 TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,7}$")]
 MAX_TOKENS = 1_048_576
 _MAX_STOPS = 4
-_MAX_CHOICES = 16
+#: The limit of the field `n`.
+MAX_N = 16
 _SHOWN_CHARACTERS = 60
 _PARAM_CHARACTERS = 200
 
@@ -90,7 +91,7 @@ class SamplingRequest(RequestModel):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    n: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_N)] | None = None
     stop: Stop | Annotated[list[Stop], Field(fail_fast=True)] | None = None
     logit_bias: Annotated[dict[TokenId, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)] | None = None
     presence_penalty: Penalty | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from serving.backend import LAST_EVENTS
 from serving.decoded_json import text_of
 from serving.openai_api.accumulator import (
     CONTENT_FILTER,
@@ -22,8 +23,6 @@ from serving.openai_api.accumulator import (
 from serving.openai_api.parts import choices_from
 from stream.wire import Choice, Part, ReasoningPart, TextPart, ToolCallPart
 
-# A tuple: the type of an event from another server may be a value that a set cannot look up.
-_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 _TEXT_EVENTS = {
     "response.output_text.delta": "content",
     "response.refusal.delta": "refusal",
@@ -94,7 +93,7 @@ class ResponsesAccumulator(Accumulator):
         if isinstance(response, Mapping):
             self._note(response)
             self._begun = response
-            if chunk.get("type") in _LAST_EVENTS:
+            if chunk.get("type") in LAST_EVENTS:
                 self._response = response
         if delta := self._delta(chunk):
             added = self._add_choice({"delta": delta})

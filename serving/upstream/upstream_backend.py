@@ -14,7 +14,7 @@ import httpx
 import msgspec
 from opentelemetry import trace
 
-from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest, answers_in
+from serving.backend import ANY_FIELD, LAST_EVENTS, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest, answers_in
 from serving.decoded_json import UndecodableJson, decode_embeddings, decode_tolerantly
 from serving.engine.protocol import EngineStats
 from serving.settings import ModelSettings
@@ -58,8 +58,6 @@ _MAX_DELAY_SECONDS = 2.0
 #: A request that should wait longer is not sent again.
 _MAX_RETRY_AFTER_SECONDS = 5.0
 _DONE = b"[DONE]"
-# A tuple: the type of an event may be a value that a set cannot look up.
-_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
 class UpstreamBackend:
@@ -328,7 +326,7 @@ def _is_last(chunk: OpenAIChunk, finished: dict[int, bool], expected: int) -> bo
         if isinstance(choice, dict) and type(index := choice.get("index", 0)) is int:
             # Some servers send "" instead of null before the end.
             finished[index] = finished.get(index, False) or bool(choice.get("finish_reason"))
-    if chunk.get("type") in _LAST_EVENTS:
+    if chunk.get("type") in LAST_EVENTS:
         finished[0] = True
     return len(finished) >= expected and all(finished.values())
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from serving.openai_api.request_model import MAX_N
 from serving.settings import ModelSettings
 from stream.section import overlaid
 
@@ -13,8 +14,6 @@ HEALTH_OPTIONS: dict[str, Any] = {
 }
 #: A model replica that autoscaling stops gets no new requests, and has this time for its running answers.
 _DRAIN_SECONDS = 600.0
-#: As in Weir's own check of requests: the limit of the field `n`.
-_MAX_CHOICES = 16
 
 
 def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[s
             "ray_actor_options": {"num_cpus": REPLICA_CPUS},
         }
         | replica_options(settings),
-        "runtime_env": {"env_vars": {"VLLM_NO_USAGE_STATS": "1", "VLLM_MAX_N_SEQUENCES": str(_MAX_CHOICES)}},
+        "runtime_env": {"env_vars": {"VLLM_NO_USAGE_STATS": "1", "VLLM_MAX_N_SEQUENCES": str(MAX_N)}},
         # 0: a replica joins the chunks itself (serving.replica.coalesce).
         "experimental_configs": {"stream_batching_interval_ms": 0},
         # False: vLLM writes its metrics into the registry of the process, which Weir exports beside its own.

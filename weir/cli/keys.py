@@ -1,8 +1,10 @@
 """``weir keys``."""
 
+from typing import get_args
+
 import click
 
-from serving.api_keys import ApiKey, KeyScope
+from serving.api_keys import DEFAULT_SCOPES, ApiKey, KeyScope
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_result, print_rows
 from weir.home.access_log import log_access
@@ -29,8 +31,8 @@ def keys() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["infer", "feedback", "review", "approve", "delegate"]),
-    default=("infer", "feedback"),
+    type=click.Choice(get_args(KeyScope)),
+    default=DEFAULT_SCOPES,
     show_default=True,
     help="What the key may do; repeat the option for several scopes.",
 )
