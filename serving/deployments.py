@@ -326,16 +326,10 @@ def _backends(handles: dict[str, Any], args: AppArgs) -> dict[str, Backend]:
 
 
 def _backend(name: str, handles: dict[str, Any], args: AppArgs, adapter: str = "") -> Backend:
-    settings = args.models[name]
-    limits = {
-        "max_requests": settings.max_requests,
-        "max_queued": settings.queue,
-        "replicas": settings.max_replicas,
-        "gateways": args.http.gateways,
-    }
+    settings, gateways = args.models[name], args.http.gateways
     if _uses_vllm(settings, args.model_dirs.get(name), _gpus(settings)):
-        return VllmBackend(handles[name], adapter=adapter, **limits)
-    return RayBackend(handles[name], **limits)
+        return VllmBackend(handles[name], settings, gateways, adapter)
+    return RayBackend(handles[name], settings, gateways)
 
 
 def _model_dir(args: AppArgs, name: str) -> Path:

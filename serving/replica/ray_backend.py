@@ -9,6 +9,7 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 
 from serving.backend import BackendLost, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.engine.errors import EngineClosedError
+from serving.settings import ModelSettings
 from stream.count_text import count_text
 
 #: Over gRPC, Ray raises the replica's own exception; over actor calls it raises a RayError that wraps it.
@@ -16,28 +17,19 @@ _LOST = (RayError, RayServeException, EngineClosedError)
 
 
 class RayBackend:
-    """Calls replicas through `handle`; Ray chooses the replica.
+    """Calls replicas of the model with `settings` through `handle`, that of its deployment; Ray chooses the replica.
 
-    Parameters
-    ----------
-    handle
-        The handle of the model's deployment.
-    max_requests
-        Maximum number of requests that one replica runs and queues.
-    max_queued
-        Maximum number of requests that wait in this handle while every replica is full.
-    replicas, gateways
-        Maximum number of replicas, and the number of gateways that share them.
+    `gateways` is the number of gateways that share the replicas.
     """
 
     #: Arguments of the replica's `describe`.
     _described: tuple[str, ...] = ()
 
-    def __init__(self, handle: Any, *, max_requests: int, max_queued: int, replicas: int, gateways: int) -> None:
+    def __init__(self, handle: Any, settings: ModelSettings, gateways: int) -> None:
         self._describe = handle.describe
         self._generate = handle.options(stream=True).generate
-        self._max_queued = max_queued
-        self._capacity = math.ceil(max_requests * replicas / gateways)
+        self._max_queued = settings.queue
+        self._capacity = math.ceil(settings.max_requests * settings.max_replicas / gateways)
 
     async def describe(self) -> ModelInfo:
         """Return the model description of a replica; raises BackendLost."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from serving.backend import ModelRequest
 from serving.replica.ray_backend import RayBackend
+from serving.settings import ModelSettings
 
 
 class RoutedRequest(ModelRequest, frozen=True, kw_only=True):
@@ -21,8 +22,8 @@ class VllmBackend(RayBackend):
     The other parameters are those of :class:`serving.replica.ray_backend.RayBackend`.
     """
 
-    def __init__(self, handle: Any, *, adapter: str = "", **limits: int) -> None:
-        super().__init__(handle, **limits)
+    def __init__(self, handle: Any, settings: ModelSettings, gateways: int, adapter: str = "") -> None:
+        super().__init__(handle, settings, gateways)
         self._described = (adapter,) if adapter else ()
 
     def _sent(self, request: ModelRequest) -> ModelRequest:

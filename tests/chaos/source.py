@@ -17,8 +17,8 @@ from prometheus_client import CollectorRegistry
 
 from chaos.mutations import mutate
 from chaos.traffic import Exchange, Traffic
-from serving.capture.recorder import Recorder
 from serving.capture.clock import SourceClock
+from serving.capture.recorder import Recorder
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
 

@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry
 from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, a_request, an_end, events_of
 
-from serving.capture.balance import read_balance
-from serving.capture.recorder import Recorder
 from serving.capture.adopt_spool import adopt
+from serving.capture.balance import read_balance
 from serving.capture.delivery_cursor import Cursor
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.pipeline import Pipeline
+from serving.capture.recorder import Recorder
 from serving.capture.segment import segments
 from serving.capture.shipper import Shipper, read_shipper_status
 from serving.capture.spool_reader import SpoolReader

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from serving.errors import RayLocalError
-from serving.ray_local.layout import PORT_NAMES, RayLayout, short_run_dir
 from serving.ray_local import haproxy as edge
+from serving.ray_local.layout import PORT_NAMES, RayLayout, short_run_dir
 
 CONFIG = Path(__file__).with_name("layout.cfg").read_text()
 PORTS = {name: 20_000 + index for index, name in enumerate(PORT_NAMES)}

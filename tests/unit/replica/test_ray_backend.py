@@ -35,7 +35,7 @@ class Failing:
 
 
 async def items_of(error, max_queued=3):
-    backend = RayBackend(Failing(error), max_requests=8, max_queued=max_queued, replicas=1, gateways=1)
+    backend = RayBackend(Failing(error), ModelSettings(queue=max_queued), 1)
     request = ModelRequest(request_id="r", operation="text_completion", body={"prompt": "x"})
     return [item async for item in backend.generate(request)]
 
