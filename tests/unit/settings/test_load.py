@@ -1,6 +1,7 @@
 import pytest
 from support.cases import cases
 
+from serving.gateway.tenant_settings import guard_settings
 from stream.loop.settings import loop_settings
 from stream.settings import tenant_settings
 from weir.component.process import trace_settings
@@ -55,7 +56,7 @@ def test_variables_of_lists_and_tables_of_tenants_and_options_are_json(monkeypat
     monkeypatch.setenv("WEIR_DETECTORS__OPTIONS__LANGUAGE__EXPECTED", '["de"]')
     loaded = load_settings()
     check_detector_options(loaded)
-    assert loaded.settings.guards.for_tenant("acme").mode == "stop"
+    assert guard_settings(loaded.settings.tenants, "acme").mode == "stop"
     assert tenant_settings(loaded.settings.tenants, "acme").detector_options("drift") == {"features": ["words"]}
     assert loaded.settings.detectors.options == {"language": {"expected": ["de"]}}
 
