@@ -86,8 +86,12 @@ class InferenceRequest:
 
     def __post_init__(self) -> None:
         """Set `sampling`."""
-        sampling = sampling_parameters(self.request.body)
-        object.__setattr__(self, "sampling", {name: value for name, value in sampling.items() if _fits(value)})
+        sampling = {
+            name: value  # a record can contain no larger integer
+            for name, value in sampling_parameters(self.request.body).items()
+            if isinstance(value, float) or MIN_INT64 <= value <= MAX_INT64
+        }
+        object.__setattr__(self, "sampling", sampling)
 
     @property
     def request_id(self) -> str:
@@ -332,11 +336,6 @@ def _token_ids(request: ModelRequest) -> int:
     return sum(len(item) if isinstance(item, list) else type(item) is int for item in prompt)
 
 
-def _fits(number: Any) -> bool:
-    """Return whether a record can contain `number`."""
-    return isinstance(number, float) or MIN_INT64 <= number <= MAX_INT64
-
-
 def context_of(messages: tuple[Message, ...], max_characters: int, owed: tuple[str, ...]) -> tuple[Message, ...]:
     """Return the newest texts of a prompt, at most `max_characters` in total, for the expected verdicts `owed` on its answer.
 
@@ -369,10 +368,7 @@ def _first_bytes(text: str, most: int) -> tuple[str, int]:
 
 
 def instructions_of(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return the texts of the operator's newest messages, at most 16 KiB of UTF-8 in total.
-
-    If the oldest returned text is too long, its end is cut off.
-    """
+    """Return the texts of the operator's newest messages, at most 16 KiB of UTF-8 in total; the end of the oldest can be cut off."""
     kept: list[Message] = []
     left = _MAX_INSTRUCTIONS
     for message in reversed(messages):

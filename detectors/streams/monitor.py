@@ -218,16 +218,10 @@ class Monitor(FeatureScores):
         return taken
 
     def update(self, observation: Observation, scores: NDArray[np.float64] | None, draw: float) -> None:
-        """Process one event.
+        """Process one event, of which only the time is read.
 
-        Parameters
-        ----------
-        observation
-            The event; only its time is read.
-        scores
-            Scores in the order of `columns`, with ties broken; NaN for a missing score; None if the event is not used.
-        draw
-            Uniform random number in (0, 1) that depends only on the event.
+        `scores` are in the order of `columns`, with ties broken; NaN for a missing score; None if the event is not used. `draw` is a
+        uniform random number in (0, 1) that depends only on the event.
         """
         increment = self._increment(observation.time)
         slot = self._budget.slot(observation.time)

@@ -155,9 +155,8 @@ async def test_a_disconnect_leaves_a_cancelled_end_with_the_text_so_far(stack, s
     assert len(end.data.text) < len(text)
 
 
-async def test_a_client_that_reads_nothing_of_its_answer_is_cancelled(make_stack, caplog, monkeypatch):
+async def test_a_client_that_reads_nothing_of_its_answer_is_cancelled(stack, caplog, monkeypatch):
     monkeypatch.setattr(http, "SEND_SECONDS", 0.05)
-    stack = make_stack()
     sent = []
 
     async def send(message):
@@ -174,9 +173,8 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_cancelled(make_stack
     assert "read nothing of its answer for 0.05 s, the limit. Its connection is closed." in caplog.text
 
 
-async def test_a_client_that_reads_nothing_when_its_answer_fails_raises_no_error_in_the_server(make_stack, monkeypatch):
+async def test_a_client_that_reads_nothing_when_its_answer_fails_raises_no_error_in_the_server(stack, monkeypatch):
     monkeypatch.setattr(http, "SEND_SECONDS", 0.05)
-    stack = make_stack()
     stack.backend.lose_after = 1
     sent = []
 
