@@ -179,7 +179,7 @@ async def test_the_console_waits_for_a_port_that_is_in_use(tmp_path):
         reasons = await until("the health names a reason", lambda: health)
         (name,) = reasons
         assert name.startswith("waiting"), "a restart would not fix it"
-        assert "WEIR_CONSOLE__PORT" in health[name]
+        assert "console.port" in health[name]
     await until("an answer after the port is free", lambda: connects(port))
     await asyncio.to_thread(console.stop)
     assert health == {}
