@@ -143,7 +143,7 @@ def _write_at_every_tenth_sync(sync, writer):
     sync(writer)
 
 
-@mutation("accept-asks-kafka", "serving.capture.Recorder.request", "source")
+@mutation("accept-asks-kafka", "serving.capture.recorder.Recorder.request", "source")
 def _ask_first(accept, recorder, record, **context):
     from serving.errors import SpoolFull  # noqa: PLC0415 - only sources accept requests
     from stream.kafka.probe import broker_answers  # noqa: PLC0415 - as above

@@ -101,7 +101,7 @@ def test_the_gate_refuses_to_compare_with_a_base_that_the_settings_no_longer_hav
 @pytest.mark.kafka
 def test_a_version_made_without_kafka_is_published_later(weir, base, embedded_broker, monkeypatch, tmp_path):
     version = json.loads(weir("models", "quantise", str(base), "--precision", "int8", "--json").stdout)["version"]
-    assert "run `weir up`" in weir("models", "publish", version, status=1).output
+    assert "start it with `weir up`" in weir("models", "publish", version, status=1).output
     kafka = asyncio.run(fresh_topics(embedded_broker.bootstrap))
     monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
     monkeypatch.setenv("WEIR_KAFKA__TOPIC_PREFIX", kafka.topic_prefix)
