@@ -8,10 +8,10 @@ _REMEMBERED = 1000
 
 
 class RepeatFilter(logging.Filter):
-    """Passes each message at most once in 10 s; appends the number of dropped duplicates to the next message.
+    """Passes each message without a traceback at most once in 10 s; appends the number of dropped duplicates to the next message.
 
-    Duplicates have the same logger, level, template and arguments. For aiokafka, which logs ten messages a second while Kafka does not answer, the
-    arguments can differ.
+    Duplicates have the same logger, level and text. For aiokafka, which logs ten messages a second while Kafka does not answer, the arguments can
+    differ, and there can be a traceback.
     """
 
     def __init__(self) -> None:
@@ -20,10 +20,13 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write `record`."""
-        text = str(record.msg) if super().filter(record) else f"{record.msg} {record.args}"
+        of_aiokafka = super().filter(record)
+        if record.exc_info and not of_aiokafka:
+            return True
+        text = str(record.msg) if of_aiokafka else _text(record)
         key = (record.name, record.levelno, text)
         since, dropped = self._passed.get(key, (float("-inf"), 0))
-        if record.created < since + _REPEAT_SECONDS:
+        if since <= record.created < since + _REPEAT_SECONDS:
             self._passed[key] = (since, dropped + 1)
             return False
         if len(self._passed) >= _REMEMBERED:
@@ -32,3 +35,10 @@ class RepeatFilter(logging.Filter):
         if dropped:
             record.msg = f"{record.msg} ({dropped} more like it in {record.created - since:.0f} s)"
         return True
+
+
+def _text(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):  # the arguments do not fit the template, which the handler reports
+        return str(record.msg)

@@ -44,6 +44,22 @@ def test_a_message_of_another_logger_is_a_duplicate_only_with_equal_arguments(na
     assert said(log, name, "%s: retrying: %s", "gateway-2", "disk full", at=110.0) == "gateway-2: retrying: disk full"
 
 
+def test_each_traceback_is_logged_because_equal_messages_can_have_different_causes():
+    log = RepeatFilter()
+    for error in (KeyError("a"), OSError(28, "No space left on device")):
+        record = logging.LogRecord(
+            "uvicorn.error", logging.ERROR, __file__, 1, "Exception in ASGI application", (), None
+        )
+        record.exc_info = (type(error), error, None)
+        assert log.filter(record)
+
+
+def test_a_message_is_logged_after_the_clock_was_set_back():
+    log = RepeatFilter()
+    assert said(log, "weir", "retrying", at=4000.0) == "retrying"
+    assert said(log, "weir", "retrying", at=700.0) == "retrying"
+
+
 def test_the_number_of_remembered_messages_has_a_limit():
     log = RepeatFilter()
     for number in range(1001):
