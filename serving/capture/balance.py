@@ -109,7 +109,7 @@ def _end_of(directory: Path) -> tuple[int, int, float]:
             last = frame
         if last is not None:
             return last.number, shed, 0.0 if tick is None else _TICK.decode(record_of(tick).value).spool
-    raise FileNotFoundError(directory)
+    return 0, 0, 0.0
 
 
 def _oldest_age(directory: Path, cursor: Cursor) -> float:
