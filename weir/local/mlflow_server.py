@@ -33,16 +33,17 @@ def environment() -> dict[str, str]:
 
 def main(argv: list[str]) -> None:
     """Serve MLflow until SIGTERM."""
-    directory, port, hours = Path(argv[0]), int(argv[1]), float(argv[2])
+    folder, port, hours = argv  # another number of arguments is an error: a former version had four
+    directory = Path(folder)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chdir(directory)
     os.environ.update(environment())
     import uvicorn  # noqa: PLC0415 - after the environment is set
 
-    retention = (f"http://127.0.0.1:{port}", hours)
+    retention = (f"http://127.0.0.1:{port}", float(hours))
     Thread(target=trace_retention.run, args=retention, daemon=True).start()
     application = "mlflow.server.fastapi_app:app"
-    uvicorn.run(application, host="127.0.0.1", port=port, access_log=False, log_level="warning")
+    uvicorn.run(application, host="127.0.0.1", port=int(port), access_log=False, log_level="warning")
 
 
 if __name__ == "__main__":

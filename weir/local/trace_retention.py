@@ -39,4 +39,5 @@ def run(address: str, hours: float) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], float(sys.argv[2]))
+    server, retained_hours = sys.argv[1:]  # another number of arguments is an error: a former version had three
+    run(server, float(retained_hours))

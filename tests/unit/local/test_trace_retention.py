@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import httpx
 import pytest
 
@@ -32,3 +35,10 @@ def test_many_old_traces_are_deleted_in_batches_and_a_failed_attempt_is_repeated
     assert set(asked) == {("http://mlflow", 1_000_000.0 - 168 * 3600)}
     assert pauses == [False, True, True, False, False, False]  # True: the short pause between two batches
     assert "refused" in caplog.text
+
+
+def test_the_arguments_of_a_former_version_delete_nothing():
+    """They had an experiment before the hours, which would be read as a retention of 0 hours."""
+    command = [sys.executable, "-m", "weir.local.trace_retention", "http://127.0.0.1:9", "0", "168"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "too many values" in done.stderr) == (1, True)
