@@ -138,11 +138,11 @@ class Inference:
                 traceparent=traceparent_of(self._span),
                 tracestate=tracestate_of(self._span),
             )
-        except CaptureError as error:
+        except CaptureError:
             self._ended = True
             self._fail("spool_full")
             raise unavailable(
-                f"The request cannot be recorded now: {error}",
+                "The request cannot be recorded now: the spool is full, or its disk fails. Send the request again later.",
                 code="spool_full",
                 retry_after_seconds=SpoolFull.retry_after_seconds,
             ) from None
