@@ -23,6 +23,10 @@ def checkpoint_of(out: Path) -> Path:
     return out.with_suffix(".checkpoint.safetensors")
 
 
+#: The names of the tensors in a checkpoint; a checkpoint of another format is overwritten.
+_FORMAT = 2
+
+
 class AveragedTraining:
     """The trained parameters of a model by name, their first values, their moving average, and the number of completed steps, ``done``.
 
@@ -35,7 +39,8 @@ class AveragedTraining:
         self.start = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.averaged = {name: p.clone() for name, p in self.start.items()}
         self._optimizer = torch.optim.AdamW(self.parameters.values(), weight_decay=WEIGHT_DECAY)
-        self._checkpoint, self._average, self._task = checkpoint_of(out), average, task
+        self._checkpoint, self._average = checkpoint_of(out), average
+        self._task = f"{_FORMAT} {task}"
 
     def step(self, rate: float) -> None:
         """Update the parameters with their gradients, clipped to norm 1, at the learning rate ``rate``."""
