@@ -162,7 +162,7 @@ class Endpoints:
             self._shadows.challenge(model, inference, route.challenger)
         if inference.tenant != OWN_TENANT:
             settings = self._consistency(inference.tenant)
-            if is_asked_again(call.request_id, settings.share) and (said := running.answer_text):
+            if settings.share and is_asked_again(call.request_id, settings.share) and (said := running.answer_text):
                 self._shadows.ask_again(model, running.request, said, settings)
 
     def _route(self, call: Call, model: ServedModel) -> RouteRecord | None:
