@@ -15,6 +15,7 @@ from support.stack import until
 from support.traces import connected, spans_when
 
 from serving.capture.balance import read_balance
+from weir.errors import NotFoundError
 from weir.operate.request_story import read_story, shown
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(1200)]
@@ -36,8 +37,18 @@ def story_of(stack, request_id):
     return json.loads(msgspec.json.encode(shown(read_story(stack.home, request_id))))
 
 
+def ends_are_read(stack, outcomes):
+    """Return whether the ledger has the end of each request; it reads the log later than the shipper delivers the records."""
+    try:
+        return all(story_of(stack, outcome.request_id)["end"] for outcome in outcomes)
+    except NotFoundError:
+        return False
+
+
 def assert_accounted(stack, outcomes):
     """Check that every accepted request has a request record, an end record, and a verdict of every expected detector."""
+    until("the ends of the requests in the ledger", lambda: ends_are_read(stack, outcomes))
+    stack.complete()
     first = outcomes[0].request_id
     assert stack.json("show", first)["verdicts"] == story_of(stack, first)["verdicts"]
     for outcome in outcomes:
