@@ -192,30 +192,30 @@ def test_a_spool_that_is_almost_full_is_a_problem_with_its_remedy(home, ledger, 
     assert (capture["fullest"], capture["limit_bytes"], capture["spooled"]) == (recorder.source, 100_000, 2)
 
 
-def test_a_spool_with_a_firing_alert_is_one_problem(home, ledger, monkeypatch):
+@pytest.fixture
+def full_spool(home, monkeypatch):
     monkeypatch.setenv("WEIR_CAPTURE__LIMIT_BYTES", "4000000")
     spool = Spool(home / "spool", settings=CaptureSettings(limit_bytes=4_000_000))
     while not spool.writer.full:
         spool.request(f"r{spool.writer.open_requests}")
     spool.writer.tick()
-    ledger(forwarded({"s1": 99.0}), alerts=own("spool", feature=spool.source))
+    return spool
+
+
+def test_a_spool_with_a_firing_alert_is_one_problem(full_spool, ledger):
+    ledger(forwarded({"s1": 99.0}), alerts=own("spool", feature=full_spool.source))
     (problem,) = [line for line in json.loads(run("--json").stdout)["problems"] if line.startswith("spool")]
-    spool.kill()
+    full_spool.kill()
     assert problem.startswith("spool: spool is bad")
 
 
-def test_a_spool_that_sheds_because_of_open_requests_is_a_problem_until_it_is_closed(home, ledger, monkeypatch):
+def test_a_spool_that_sheds_because_of_open_requests_is_a_problem_until_it_is_closed(full_spool, ledger):
     """The spool's alert cannot be published while Kafka is unreachable."""
-    monkeypatch.setenv("WEIR_CAPTURE__LIMIT_BYTES", "4000000")
-    spool = Spool(home / "spool", settings=CaptureSettings(limit_bytes=4_000_000))
-    while not spool.writer.full:
-        spool.request(f"r{spool.writer.open_requests}")
-    spool.writer.tick()
-    assert spool.writer.size_bytes < 0.1 * 4_000_000
+    assert full_spool.writer.size_bytes < 0.1 * 4_000_000
     (problem,) = [line for line in json.loads(run("--json").stdout)["problems"] if line.startswith("spool")]
-    assert problem.startswith(f"spool: the spool of {spool.source} uses ")
-    spool.writer.finish()
-    spool.kill()
+    assert problem.startswith(f"spool: the spool of {full_spool.source} uses ")
+    full_spool.writer.finish()
+    full_spool.kill()
     assert not any(line.startswith("spool") for line in json.loads(run("--json").stdout)["problems"])
 
 
