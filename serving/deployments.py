@@ -25,7 +25,6 @@ from serving.engine.errors import ModelNotFoundError
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
 from serving.engine.gguf_file import check_whole_apart
-from serving.engine.protocol import Engine
 from serving.gateway.gateway import Gateway, lifespan
 from serving.gateway.guard import Guards
 from serving.gateway.inference import Wiring
@@ -127,8 +126,8 @@ class Model:
         keep_replica_on_loopback()
         log_to(args.home / "logs")
         settings = args.models[name]
-        engine = _engine(settings, await asyncio.to_thread(_model_dir, args, name))
-        self._server = ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
+        engine = create_engine(settings, await asyncio.to_thread(_model_dir, args, name))
+        self._server = ModelServer(engine, max_requests=settings.max_requests)
         await self._server.load()
         routes = RouteTable(args.home)
         self._versions = ModelVersions(
@@ -159,18 +158,6 @@ class Model:
         await self._versions.close()
 
 
-def _engine(settings: ModelSettings, model_dir: Path) -> Engine:
-    return create_engine(
-        kind=settings.engine,
-        model_dir=model_dir,
-        device=settings.device,
-        dtype=settings.dtype,
-        slots=settings.slots,
-        max_length=settings.max_length,
-        threads=settings.threads or None,
-    )
-
-
 def version_server(args: AppArgs, name: str, version: str) -> ModelServer:
     """Return the server of a trained version of the model `name`, not loaded.
 
@@ -181,8 +168,7 @@ def version_server(args: AppArgs, name: str, version: str) -> ModelServer:
         if not weights.is_file():
             raise ModelNotFoundError(f"{weights} does not exist: copy it from a backup, or run `weir route kill`")
         check_whole_apart(weights)
-    engine = _engine(settings, weights)
-    return ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
+    return ModelServer(create_engine(settings, weights), max_requests=settings.max_requests)
 
 
 async def _answer(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 
-from serving.engine.errors import EngineError, PromptRejectedError
-from serving.engine.protocol import Chunk, Sampling, joined
+from serving.engine.errors import EngineError
+from serving.engine.protocol import Chunk, joined
 
 
 class Inbox:
@@ -43,17 +42,3 @@ class Inbox:
         chunks = list(self._chunks)
         self._chunks.clear()
         return joined(chunks)
-
-
-def check_prompt(prompt: Sequence[int], sampling: Sampling, context_length: int) -> None:
-    """Raise PromptRejectedError if the prompt is empty, `max_tokens` is too small, or prompt plus `max_tokens` exceed `context_length`."""
-    if not prompt:
-        raise PromptRejectedError("the prompt is empty: send at least one token")
-    least = 0 if sampling.prompt_logprobs else 1
-    if sampling.max_tokens < least:
-        raise PromptRejectedError(f"max_tokens is {sampling.max_tokens}: ask for at least {least}")
-    if len(prompt) + sampling.max_tokens > context_length:
-        raise PromptRejectedError(
-            f"{len(prompt)} prompt tokens and max_tokens {sampling.max_tokens} exceed the model's context of "
-            f"{context_length} tokens: shorten the prompt or lower max_tokens"
-        )

@@ -32,7 +32,7 @@ class ModelInvalidError(EngineError):
 
 
 class PromptRejectedError(EngineError, ValueError):
-    """The prompt is empty, exceeds the context together with `max_tokens`, or is rejected by the chat template."""
+    """The chat template rejects the messages, or the model has no chat template."""
 
 
 class SchemaRejectedError(EngineError, ValueError):

@@ -8,6 +8,7 @@ import queue
 import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import openvino
 import openvino_genai as genai
 
 from serving.engine.chat_template import TEMPLATE_REJECTS, features_of
-from serving.engine.chunk_queue import Inbox, check_prompt
+from serving.engine.chunk_queue import Inbox
 from serving.engine.errors import (
     CLOSED,
     FAILED,
@@ -36,6 +37,7 @@ from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.text_stream import Detokeniser, TextStream
 from serving.errors import log_failure
+from serving.settings import ModelSettings, default_slots
 from stream.count_text import count_text
 from stream.processor import processor_flags
 
@@ -125,30 +127,22 @@ class _Request:
 class OpenvinoEngine:
     """Generates with a `ContinuousBatchingPipeline`, whose steps run in one thread of the engine.
 
-    Parameters
-    ----------
-    model
-        A `.gguf` file, or a directory with one `.gguf` file or OpenVINO IR.
-    exact
-        True: compute in float32. False: OpenVINO chooses the precision (bfloat16 if the processor supports it).
-    slots, max_length, threads
-        See :func:`serving.engine.factory.create_engine`.
+    `model` is a `.gguf` file, or a directory with one `.gguf` file or OpenVINO IR. With the dtype `float32`, an answer does not depend on the other
+    requests in its batch; otherwise OpenVINO chooses the precision (bfloat16 if the processor supports it), and it can.
     """
 
     name = "openvino"
 
-    def __init__(
-        self, model: Path, *, slots: int, max_length: int | None = None, threads: int | None = None, exact: bool
-    ) -> None:
+    def __init__(self, settings: ModelSettings, model: Path) -> None:
         if not is_readable(model):
             raise EngineUnavailableError(
                 f"{model} has neither one .gguf file nor {IR_MODEL}, which the engine 'openvino' reads: "
                 "choose the engine 'transformers', or export the model with optimum-cli"
             )
-        self._model, self._slots, self._exact = model, slots, exact
-        longest = context_length(model)
-        self.context_length = min(max_length or longest, longest)
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._model, self._exact = model, settings.dtype == "float32"
+        self._slots = settings.slots or default_slots(self.name)
+        self.context_length = min(settings.max_length, context_length(model))
+        self._threads = settings.threads or len(os.sched_getaffinity(0))
         self._loading = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pipeline: Any = None
@@ -160,13 +154,11 @@ class OpenvinoEngine:
         self._requests: list[_Request] = []
         self._closed = False
         self._prompt_total = self._completion_total = 0
-        self._version = ""
 
-    @property
+    @cached_property
     def model_version(self) -> str:
         """Version of the weights; without a manifest, the first access computes it from all weights."""
-        self._version = self._version or model_version(self._model)
-        return self._version
+        return model_version(self._model)
 
     @property
     def features(self) -> frozenset[EngineFeature]:
@@ -241,7 +233,6 @@ class OpenvinoEngine:
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
-        check_prompt(prompt, sampling, self.context_length)
         if sampling.json_schema:
             schema = await asyncio.to_thread(check_schema, sampling.json_schema)
             sampling = msgspec.structs.replace(sampling, json_schema=schema)

@@ -148,10 +148,10 @@ class Engine(Protocol):
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate the chunks of an answer; closing or cancelling the iterator frees the request's slot.
 
+        The caller checks the size: `prompt` has a token, and with `max_tokens` at most `context_length`.
+
         Raises
         ------
-        PromptRejectedError
-            At the first iteration: the prompt is empty, or exceeds `context_length` together with `max_tokens`.
         SchemaRejectedError
             At the first iteration: the engine cannot follow `json_schema`.
         GenerationFailedError, EngineClosedError

@@ -7,19 +7,20 @@ import logging
 import os
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
 
-from serving.engine.chunk_queue import Inbox, check_prompt
+from serving.engine.chunk_queue import Inbox
 from serving.engine.errors import (
     CLOSED,
     FAILED,
     NOT_LOADED,
     EngineClosedError,
+    EngineUnavailableError,
     GenerationFailedError,
     ModelInvalidError,
     SchemaRejectedError,
@@ -31,41 +32,36 @@ from serving.engine.schema_grammars import SchemaGrammars
 from serving.engine.text_stream import TextStream
 from serving.engine.transformers_codec import TransformersCodec, source_of
 from serving.engine.transformers_sampler import RequestSampler
+from serving.settings import ModelSettings, default_slots
 from stream.gguf_files import read_once
 
 _LOG = logging.getLogger(__name__)
-# Without a GPU to size it by, the cache is of this length a slot unless `max_length` says otherwise: 8192 tokens of
-# eight slots would be 3 GB for the smallest model.
-_CPU_LENGTH = 2048
 _BLOCK = 64
 _CPU_TOKENS_PER_STEP = 64
 _STOP_SECONDS = 30.0
 
 
-class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """The device (`cpu` or `cuda`), data type, threads and limits of an engine; see :func:`serving.engine.factory.create_engine`."""
-
-    device: str
-    dtype: str
-    slots: int
-    max_length: int | None = None
-    threads: int | None = None
-
-
 class TransformersEngine:
-    """Generates with transformers' `ContinuousBatchingManager`; on a CPU, the default of `max_length` is 2048."""
+    """Generates with transformers' `ContinuousBatchingManager`. Raises EngineUnavailableError if the device is `cuda` and torch finds no GPU.
+
+    With the dtype `float32`, an answer does not depend on the other requests in its batch; with `bfloat16` it can.
+    """
 
     name = "transformers"
 
-    def __init__(self, model_dir: Path, resources: Resources) -> None:
-        self._dir, self._slots = model_dir, resources.slots
-        self._device, self._dtype = torch.device(resources.device), getattr(torch, resources.dtype)
-        self._threads = resources.threads or len(os.sched_getaffinity(0))
+    def __init__(self, settings: ModelSettings, model_dir: Path) -> None:
+        has_gpu = torch.cuda.is_available()
+        if settings.device == "cuda" and not has_gpu:
+            raise EngineUnavailableError("device 'cuda' is not available (torch finds no GPU): choose 'cpu' or 'auto'")
+        on_gpu = has_gpu and settings.device != "cpu"
+        default_dtype = "bfloat16" if on_gpu else "float32"
+        self._device = torch.device("cuda" if on_gpu else "cpu")
+        self._dtype = getattr(torch, default_dtype if settings.dtype == "auto" else settings.dtype)
+        self._dir, self._slots = model_dir, settings.slots or default_slots(self.name)
+        self._threads = settings.threads or len(os.sched_getaffinity(0))
         config = _config(model_dir)
         self._ends = _end_tokens(model_dir, config)
-        longest = int(config.max_position_embeddings)
-        default = min(longest, _CPU_LENGTH) if resources.device == "cpu" else longest
-        self.context_length = min(resources.max_length or default, longest)
+        self.context_length = min(settings.max_length, int(config.max_position_embeddings))
         self._loading = threading.Lock()
         self._numbers = itertools.count()
         self._sampler = RequestSampler()
@@ -76,13 +72,11 @@ class TransformersEngine:
         self._inboxes: set[Inbox] = set()
         self._closed = False
         self._prompt_total = self._completion_total = 0
-        self._version = ""
 
-    @property
+    @cached_property
     def model_version(self) -> str:
         """Version of the weights; without a manifest, the first access computes it from all weights."""
-        self._version = self._version or model_version(self._dir)
-        return self._version
+        return model_version(self._dir)
 
     @property
     def features(self) -> frozenset[EngineFeature]:
@@ -152,7 +146,6 @@ class TransformersEngine:
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
-        check_prompt(prompt, sampling, self.context_length)
         manager, codec = self._loaded()
         matcher = None
         if sampling.json_schema:

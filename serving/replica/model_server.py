@@ -34,20 +34,12 @@ class ModelServer:
         The engine; :meth:`load` loads its model.
     max_requests
         Maximum number of running and waiting answers; further requests are rejected with 503.
-    max_length
-        Maximum number of tokens of prompt and answer together; the engine's own limit may be lower.
     """
 
-    def __init__(self, engine: Engine, *, max_requests: int, max_length: int) -> None:
+    def __init__(self, engine: Engine, *, max_requests: int) -> None:
         self._engine = engine
         self._max_requests = max_requests
-        self._max_length = max_length
         self._answers = 0
-
-    @property
-    def context_length(self) -> int:
-        """Maximum number of tokens of prompt and answer together."""
-        return min(self._engine.context_length, self._max_length)
 
     async def load(self) -> None:
         """Load the weights in a thread, so that the event loop is not blocked."""
@@ -88,7 +80,7 @@ class ModelServer:
         return ModelInfo(
             engine=engine.name,
             version=engine.model_version,
-            context_length=self.context_length,
+            context_length=engine.context_length,
             features=features,
             stats=engine.stats(),
             versions=versions,
@@ -121,7 +113,6 @@ class ModelServer:
                 async for item in items:
                     yield item
         except PromptRejectedError as error:
-            # Of the chat template: `_run` has checked the length.
             yield RejectedRequest(code="invalid_value", status=400, message=str(error), param="messages")
         except SchemaRejectedError as error:
             param = "tools" if wanted.tool_calls in {"named", "listed"} else "response_format"
@@ -135,7 +126,7 @@ class ModelServer:
         self, request: ModelRequest, wanted: EngineRequest
     ) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
         prompt = await self._encode(wanted)
-        room = self.context_length - len(prompt)
+        room = self._engine.context_length - len(prompt)
         least = 1 if wanted.max_tokens is None else wanted.max_tokens
         if not prompt or room < least:
             yield self._rejected(len(prompt), wanted)
@@ -170,7 +161,7 @@ class ModelServer:
             code="context_length_exceeded",
             status=400,
             # LiteLLM and LangChain recognise this error by the words "prompt is too long".
-            message=f"{what} prompt is too long: the limit of prompt and answer together is {self.context_length} tokens, and the prompt has"
+            message=f"{what} prompt is too long: the limit of prompt and answer together is {self._engine.context_length} tokens, and the prompt has"
             f" {least}{prompt_tokens}. {fix} the prompt.",
             param=param,
         )

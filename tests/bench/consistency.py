@@ -19,6 +19,7 @@ from detectors.evaluate.metrics import auroc
 from detectors.registry import create_text
 from serving.engine.factory import create_engine
 from serving.engine.protocol import Engine, Sampling
+from serving.settings import ModelSettings
 
 FACTS = tomllib.loads(Path(__file__).with_name("facts.toml").read_text(encoding="utf-8"))
 SAMPLES, SLOTS = 5, 16
@@ -60,9 +61,7 @@ async def answers(engine: Engine, question: str, tokens: int) -> list[str]:
 async def main() -> None:
     detector = create_text("consistency")
     detector.load()
-    engine = create_engine(
-        kind="openvino", model_dir=default_model(), device="cpu", dtype="auto", slots=SLOTS, threads=2
-    )
+    engine = create_engine(ModelSettings(engine="openvino", device="cpu", slots=SLOTS, threads=2), default_model())
     engine.load()
     asked = list(questions())
     for form, (suffix, tokens) in FORMS.items():

@@ -112,7 +112,8 @@ def main() -> int:
     prompts, model = PROMPTS[: options.prompts], default_model()
     reference = load_reference(model)
     for mode, exact in (("exact", True), ("fast", False)):
-        engine = openvino_engine.OpenvinoEngine(model, slots=SLOTS, max_length=2048, exact=exact)
+        settings = ModelSettings(dtype="float32" if exact else "auto", slots=SLOTS)
+        engine = openvino_engine.OpenvinoEngine(settings, model)
         engine.load()
         alone, together = asyncio.run(answers(engine, prompts, options.tokens))
         for name, found in (("alone", alone), (f"{SLOTS} at once", together)):

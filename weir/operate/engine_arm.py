@@ -8,6 +8,7 @@ from serving.engine.errors import PromptRejectedError
 from serving.engine.factory import create_engine
 from serving.engine.gguf_file import check_whole
 from serving.engine.protocol import Engine, Sampling, joined
+from serving.settings import ModelSettings
 from stream.loop.cases import template_error
 from stream.loop.sequential import Arm
 
@@ -25,7 +26,9 @@ class ServedFile:
         check_whole(file)
         self._file = file
         dtype = "float32" if exact else "auto"
-        self._engine: Engine = create_engine(kind="openvino", model_dir=file, device="cpu", dtype=dtype, slots=slots)
+        self._engine: Engine = create_engine(
+            ModelSettings(engine="openvino", device="cpu", dtype=dtype, slots=slots), file
+        )
         self._engine.load()
 
     def answers(self, conversations: Sequence[Messages], max_tokens: int) -> list[str]:

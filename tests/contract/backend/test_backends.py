@@ -35,8 +35,10 @@ def model_files(tmp_path_factory):
 
 @asynccontextmanager
 async def replica(kind, files):
-    engine = create_engine(kind=kind, model_dir=files, device="cpu", dtype="float32", slots=3, threads=1)
-    server = ModelServer(engine, max_requests=8, max_length=256 if kind == "openvino" else 32_768)
+    limit = 256 if kind == "openvino" else 8192
+    settings = ModelSettings(engine=kind, device="cpu", dtype="float32", slots=3, threads=1, max_length=limit)
+    engine = create_engine(settings, files)
+    server = ModelServer(engine, max_requests=8)
     await server.load()
     try:
         yield InProcess(server, 8), lambda: engine.stats().running

@@ -7,11 +7,11 @@ from typing import get_args
 
 import pytest
 
-from serving.engine.errors import EngineClosedError, PromptRejectedError
+from serving.engine.errors import EngineClosedError
 from serving.engine.factory import create_engine
 from serving.engine.model_files import model_version
 from serving.engine.protocol import Engine, Sampling
-from serving.settings import ENGINES_WITHOUT_FILES, EngineName
+from serving.settings import ENGINES_WITHOUT_FILES, EngineName, ModelSettings
 from tests.support.tiny_gguf import save_tiny_gguf
 
 #: Without `auto`, which chooses one of them, and the two that have no engine in a replica of Weir.
@@ -29,9 +29,8 @@ def models(tmp_path_factory):
 
 
 def _build(kind, models) -> Engine:
-    return create_engine(
-        kind=kind, model_dir=models.get(kind, Path()), device="cpu", dtype="float32", slots=_SLOTS, threads=1
-    )
+    settings = ModelSettings(engine=kind, device="cpu", dtype="float32", slots=_SLOTS, threads=1)
+    return create_engine(settings, models.get(kind, Path()))
 
 
 @pytest.fixture(scope="module", params=_KINDS)
@@ -212,17 +211,6 @@ async def test_cancelling_the_reader_frees_the_slot_and_the_queue(engine):
     assert not _has_model(engine) or any(isinstance(result, asyncio.CancelledError) for result in results)
     await _until_free(engine)
     assert await _text(engine)
-
-
-@pytest.mark.parametrize(
-    ("prompt", "max_tokens", "message"),
-    [(0, 5, "is empty"), (5, 0, "ask for at least 1"), (5, None, "exceed the model's context of"), (None, 1, "exceed")],
-)
-async def test_an_invalid_prompt_or_limit_is_rejected_with_the_bound(engine, prompt, max_tokens, message):
-    size = engine.context_length if prompt is None else prompt
-    sampling = _sampling(max_tokens=engine.context_length if max_tokens is None else max_tokens)
-    with pytest.raises(PromptRejectedError, match=message):
-        await anext(engine.generate([1] * size, sampling))
 
 
 async def test_a_prompt_that_exactly_fits_the_context_is_answered(engine):

@@ -15,6 +15,7 @@ from serving.engine.factory import create_engine
 from serving.engine.protocol import Sampling
 from serving.openai_api.accumulator import Accumulator
 from serving.replica.model_server import ModelServer
+from serving.settings import ModelSettings
 
 # Prose, a number, French, Russian, Japanese, symbols, a function, a paragraph.
 _CHOSEN = (0, 26, 37, 46, 49, 59, 62, 85)
@@ -23,7 +24,7 @@ CANARY = "canary-7f3a"
 
 
 def _build(model, **changes):
-    return create_engine(**{"model_dir": model, "device": "cpu", "slots": 2, "threads": 1, **changes})
+    return create_engine(ModelSettings(**{"device": "cpu", "slots": 2, "threads": 1, **changes}), model)
 
 
 async def _collect(engine, prompt, **changes):
@@ -41,7 +42,7 @@ async def _until(engine, condition):
 
 @pytest.fixture(scope="module")
 def smollm(smollm_files):
-    engine = _build(smollm_files.path, dtype="float32", slots=4, threads=None)
+    engine = _build(smollm_files.path, dtype="float32", slots=4, threads=0, max_length=1024)
     engine.load()
     yield engine
     asyncio.run(engine.close())
@@ -66,8 +67,9 @@ def test_in_float32_the_default_model_answers_as_in_transformers_alone_and_in_a_
 
 
 def test_in_the_fast_mode_the_default_model_loads_with_one_thread(smollm_files):
-    build = f"create_engine(model_dir=Path({str(smollm_files.path)!r}), slots=1, threads=1)"
-    script = f"from pathlib import Path; from serving.engine.factory import create_engine; {build}.load()"
+    build = f"create_engine(ModelSettings(slots=1, threads=1), Path({str(smollm_files.path)!r}))"
+    imports = "from pathlib import Path; from serving.engine.factory import create_engine; from serving.settings import ModelSettings"
+    script = f"{imports}; {build}.load()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
 
@@ -106,7 +108,7 @@ async def test_each_token_of_a_completion_begins_at_its_offset(smollm):
     body = {"prompt": "🥖 où? 首都 The capital", "echo": True, "logprobs": 1, "temperature": 0.0, "max_tokens": 8}
     request = ModelRequest(request_id="r", operation="text_completion", body=body)
     answer = Accumulator()
-    async for item in ModelServer(smollm, max_requests=1, max_length=1024).generate(request):
+    async for item in ModelServer(smollm, max_requests=1).generate(request):
         answer.add(item)
     (choice,) = answer.text_choices()
     found = list(zip(choice["logprobs"]["tokens"], choice["logprobs"]["text_offset"], strict=True))
@@ -227,7 +229,7 @@ def test_the_context_is_that_of_the_model_or_max_length(tiny_gguf):
 
 def test_openvino_on_a_gpu_is_rejected(tiny_gguf):
     with pytest.raises(EngineUnavailableError, match="runs on a CPU"):
-        _build(tiny_gguf, kind="openvino", device="cuda")
+        _build(tiny_gguf, engine="openvino", device="cuda")
 
 
 def test_a_file_without_a_key_that_openvino_needs_is_an_error_with_its_reason(tiny_gguf, tmp_path):
@@ -248,4 +250,4 @@ def test_auto_chooses_by_the_model(tiny_gguf, tiny_dir):
     assert _build(tiny_gguf).name == "openvino"
     assert _build(tiny_dir).name == "transformers"
     with pytest.raises(EngineUnavailableError, match=r"neither one \.gguf file nor openvino_model\.xml"):
-        _build(tiny_dir, kind="openvino")
+        _build(tiny_dir, engine="openvino")

@@ -15,6 +15,7 @@ from serving.openai_api.accumulator import Accumulator
 from serving.replica.engine_request import engine_request
 from serving.replica.model_server import ModelServer
 from serving.replica.reasoning import ReasoningReader, SplitText, is_open
+from serving.settings import ModelSettings
 from stream.wire import ReasoningPart, TextPart, ToolCallPart
 from tests.support.tiny_gguf import save_tiny_gguf
 from tests.support.tiny_llama import TEMPLATE
@@ -77,7 +78,7 @@ class _Thinking(EchoEngine):
 
 
 async def _answer(engine, text, **fields) -> tuple[Accumulator, list[dict]]:
-    server = ModelServer(engine, max_requests=4, max_length=8192)
+    server = ModelServer(engine, max_requests=4)
     body = {"messages": [{"role": "user", "content": text}], "stream": True, "max_tokens": 60} | fields
     request = ModelRequest(request_id="12345678-1234", operation="chat", body=body)
     answer, chunks = Accumulator(), []
@@ -120,7 +121,7 @@ def test_the_chat_template_gets_the_reasoning_of_earlier_turns():
 async def test_tags_are_plain_text_for_other_models_and_in_completions():
     answer, _ = await _answer(EchoEngine(), "<think>a</think>b")
     assert answer.recorded()[0].parts == (TextPart(content="<think>a</think>b"),)
-    server = ModelServer(_Thinking(), max_requests=4, max_length=8192)
+    server = ModelServer(_Thinking(), max_requests=4)
     body = {"prompt": "<think>a</think>b"}
     chunks = [
         chunk async for chunk in server.generate(ModelRequest(request_id="r", operation="text_completion", body=body))
@@ -137,7 +138,7 @@ def thinking_model(tiny_dir, tmp_path) -> Path:
 
 
 async def test_transformers_reasons_by_its_template_but_not_in_a_schema(thinking_model):
-    engine = create_engine(kind="transformers", model_dir=thinking_model, device="cpu", slots=2, threads=1)
+    engine = create_engine(ModelSettings(engine="transformers", device="cpu", slots=2, threads=1), thinking_model)
     engine.load()
     try:
         answer, _ = await _answer(engine, "hello", temperature=0.0, max_tokens=20)
@@ -155,7 +156,7 @@ async def test_openvino_reasons_by_its_template(tmp_path, monkeypatch, template,
     monkeypatch.setattr(
         "tests.support.tiny_llama.TEMPLATE", template + ("{# </think> #}" if template != TEMPLATE else "")
     )
-    engine = create_engine(kind="openvino", model_dir=save_tiny_gguf(tmp_path), device="cpu", slots=2, threads=1)
+    engine = create_engine(ModelSettings(engine="openvino", device="cpu", slots=2, threads=1), save_tiny_gguf(tmp_path))
     engine.load()
     try:
         answer, _ = await _answer(engine, "hello", temperature=0.0, max_tokens=20)

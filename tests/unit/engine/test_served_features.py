@@ -14,6 +14,7 @@ from serving.openai_api.accumulator import Accumulator
 from serving.openai_api.completions import CompletionRequest
 from serving.openai_api.errors import ApiError
 from serving.replica.model_server import ModelServer
+from serving.settings import ModelSettings
 
 _SCHEMA = {
     "type": "object",
@@ -39,9 +40,10 @@ def transformers(tiny_dir):
 
 
 def _served(kind, path) -> Iterator[ModelServer]:
-    engine = create_engine(kind=kind, model_dir=path, device="cpu", dtype="float32", slots=4, threads=1)
+    settings = ModelSettings(engine=kind, device="cpu", dtype="float32", slots=4, threads=1, max_length=1024)
+    engine = create_engine(settings, path)
     engine.load()
-    yield ModelServer(engine, max_requests=8, max_length=1024)
+    yield ModelServer(engine, max_requests=8)
     asyncio.run(engine.close())
 
 

@@ -12,6 +12,7 @@ from serving.engine.errors import SchemaRejectedError
 from serving.engine.factory import create_engine
 from serving.engine.strict_schema import check_strict
 from serving.replica.model_server import ModelServer
+from serving.settings import ModelSettings
 
 _INTEGER = {"type": "integer"}
 _AB = {"type": "object", "properties": {"a": _INTEGER, "b": _INTEGER}, "additionalProperties": False}
@@ -87,9 +88,10 @@ def test_unusual_schemas_are_passed_to_xgrammar(schema):
 
 @pytest.fixture(scope="module")
 def server(tiny_dir):
-    engine = create_engine(kind="transformers", model_dir=tiny_dir, device="cpu", dtype="float32", slots=4, threads=1)
+    settings = ModelSettings(engine="transformers", device="cpu", dtype="float32", slots=4, threads=1, max_length=1024)
+    engine = create_engine(settings, tiny_dir)
     engine.load()
-    yield ModelServer(engine, max_requests=8, max_length=1024)
+    yield ModelServer(engine, max_requests=8)
     asyncio.run(engine.close())
 
 

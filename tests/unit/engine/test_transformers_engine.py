@@ -10,13 +10,14 @@ from serving.engine.errors import GenerationFailedError
 from serving.engine.factory import create_engine
 from serving.engine.protocol import Sampling
 from serving.engine.transformers_codec import source_of
+from serving.settings import ModelSettings
 from stream.loop.training.base_model import load_base
 from tests.support.tiny_llama import greedy
 
 
 @pytest.fixture
 def engine(tiny_dir):
-    engine = create_engine(kind="transformers", model_dir=tiny_dir, device="cpu", slots=2, threads=1)
+    engine = create_engine(ModelSettings(engine="transformers", device="cpu", slots=2, threads=1), tiny_dir)
     engine.load()
     yield engine
     asyncio.run(engine.close())
@@ -68,7 +69,8 @@ async def test_a_stop_string_frees_the_slot(engine):
 async def test_the_engine_reads_a_gguf_file_and_answers_as_openvino(tiny_gguf):
     texts = []
     for kind in ("transformers", "openvino"):
-        engine = create_engine(kind=kind, model_dir=tiny_gguf, device="cpu", dtype="float32", slots=1, threads=1)
+        settings = ModelSettings(engine=kind, device="cpu", dtype="float32", slots=1, threads=1)
+        engine = create_engine(settings, tiny_gguf)
         engine.load()
         prompt = engine.encode_chat([{"role": "user", "content": "naïve 👋 17"}])
         sampling = Sampling(max_tokens=40, temperature=0.0)
@@ -82,7 +84,7 @@ async def test_the_engine_reads_a_gguf_file_and_answers_as_openvino(tiny_gguf):
 def test_the_safetensors_of_a_directory_are_loaded_even_if_it_has_a_gguf_file(tiny_dir, tiny_gguf, tmp_path):
     shutil.copytree(tiny_dir, tmp_path, dirs_exist_ok=True)
     shutil.copy(tiny_gguf, tmp_path)
-    engine = create_engine(model_dir=tmp_path, device="cpu", slots=1)
+    engine = create_engine(ModelSettings(device="cpu", slots=1), tmp_path)
     assert engine.name == "transformers"
     assert source_of(tmp_path) == {"pretrained_model_name_or_path": tmp_path}
 
@@ -96,7 +98,7 @@ def pickled(tiny_dir, folder):
 
 
 def load_engine(folder):
-    engine = create_engine(model_dir=folder, device="cpu", slots=1)
+    engine = create_engine(ModelSettings(device="cpu", slots=1), folder)
     try:
         engine.load()
     finally:

@@ -45,7 +45,7 @@ class Stack:
         self.home = tmp_path
         self.registry = CollectorRegistry()
         self.engine = EchoEngine()
-        self.backend = InProcess(ModelServer(self.engine, max_requests=max_requests, max_length=8192), capacity)
+        self.backend = InProcess(ModelServer(self.engine, max_requests=max_requests), capacity)
         if upstream is not None:
             settings = ModelSettings(engine="upstream", **upstream)
             self.backend = UpstreamBackend("echo", settings, UpstreamMetrics(self.registry))

@@ -41,7 +41,7 @@ class Stack:
 
     def __init__(self, home, recorder, registry, tables, guards=None):
         self.home, self.registry, self.sent = home, registry, []
-        base = ModelServer(EchoEngine(), max_requests=8, max_length=8192)
+        base = ModelServer(EchoEngine(), max_requests=8)
         self.backend = backend = InProcess(ModelVersions(base, None, tuple))
         generate = backend.generate
 

@@ -62,7 +62,7 @@ class Stack:
         self.home, self.recorder, self.registry = home, recorder, registry
         self.routes = RouteTable(home)
         self.loads = []
-        base = ModelServer(EchoEngine(), max_requests=8, max_length=8192)
+        base = ModelServer(EchoEngine(), max_requests=8)
         self.versions = ModelVersions(base, self._load, lambda: self.routes.versions("echo"))
         gateway = make_gateway(home, InProcess(self.versions), recorder, registry, routes=self.routes, **options)
         self.client = httpx.AsyncClient(
@@ -76,7 +76,7 @@ class Stack:
         self.loads.append(version)
         if version != M1:
             raise EngineUnavailableError("no such file")
-        return ModelServer(Shouting(), max_requests=8, max_length=8192)
+        return ModelServer(Shouting(), max_requests=8)
 
     def write(self, *routes, overrides=()):
         routes_path(self.home).write_bytes(msgspec.json.encode(RouteFile(routes=routes)))
@@ -293,7 +293,7 @@ async def test_an_adapter_of_vllm_with_the_name_of_the_version_answers(tmp_path)
             seen.append((request.body["model"], request.version))
             return super().generate(request)
 
-    servers = [ModelServer(engine, max_requests=8, max_length=8192) for engine in (EchoEngine(), Shouting())]
+    servers = [ModelServer(engine, max_requests=8) for engine in (EchoEngine(), Shouting())]
     backends = {"echo": InProcess(servers[0]), M1: Adapter(servers[1])}
     gateway = make_gateway(tmp_path, backends, None, CollectorRegistry(), routes=RouteTable(tmp_path))
     headers = {"authorization": f"Bearer {KEY}"}

@@ -55,7 +55,7 @@ async def test_if_an_engine_or_replica_ends_the_backend_is_lost(error):
 
 
 async def test_a_replica_whose_engine_has_ended_raises_an_error():
-    server = ModelServer(EchoEngine(), max_requests=8, max_length=64)
+    server = ModelServer(EchoEngine(64), max_requests=8)
     assert server.describe().engine == "echo"
     await server.close()
     with pytest.raises(EngineClosedError):

@@ -63,7 +63,7 @@ async def test_without_parallel_calls_the_answer_ends_after_the_first_call(paral
         "tools": [{"type": "function", "function": {"name": "add"}}],
         "parallel_tool_calls": parallel,
     }
-    server = ModelServer(EchoEngine(), max_requests=1, max_length=1024)
+    server = ModelServer(EchoEngine(1024), max_requests=1)
     answer = Accumulator()
     async for chunk in server.generate(ModelRequest(request_id="r", operation="chat", body=body)):
         answer.add(chunk)
