@@ -11,7 +11,6 @@ Item = OpenAIChunk | RejectedRequest
 
 _DATA = "data: "
 _DONE = "[DONE]"
-_BAD_REQUEST = 400
 _UNAVAILABLE = 503
 _CODES = {404: "model_not_found", 501: "unsupported_parameter"}
 #: Words of the messages about a request that does not fit the context.
@@ -61,7 +60,7 @@ class ChunkReader:
 def rejected(error: Mapping[str, Any]) -> RejectedRequest:
     """Return vLLM's `error` as a rejection; only its `body` has vLLM's text, which may contain text of the request."""
     status = error.get("code")
-    if not isinstance(status, int) or not _BAD_REQUEST <= status < 600:
+    if not isinstance(status, int) or not 400 <= status < 600:
         status = 500
     message = str(error.get("message", ""))
     client_error = status < 500
@@ -78,6 +77,11 @@ def rejected(error: Mapping[str, Any]) -> RejectedRequest:
         body={"error": shown | {"param": param, "code": code}},
         retry_after_seconds=1 if status == _UNAVAILABLE else None,
     )
+
+
+def bad_request(message: str, param: str | None) -> RejectedRequest:
+    """Return the rejection of a request that vLLM does not get or does not accept; `message` may contain text of the request."""
+    return rejected({"code": 400, "message": message, "param": param})
 
 
 def join(items: Sequence[Item]) -> list[Item]:

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from serving.backend import ModelRequest, RejectedRequest, inputs_in
-from serving.vllm.chunks import rejected
+from serving.vllm.chunks import bad_request
 
 #: The most inputs of an embeddings request, as in OpenAI's API.
 MAX_INPUTS = 2048
-_BAD_REQUEST = 400
 
 
 def too_many_prompts(request: ModelRequest, max_requests: int) -> RejectedRequest | None:
@@ -24,8 +23,7 @@ def too_many_prompts(request: ModelRequest, max_requests: int) -> RejectedReques
     if count <= limit:
         return None
     message = f"{what.format(count)}, the limit is {limit}; send fewer in one request."
-    param = "input" if request.operation == "embeddings" else "prompt"
-    return rejected({"code": _BAD_REQUEST, "message": message, "param": param})
+    return bad_request(message, "input" if request.operation == "embeddings" else "prompt")
 
 
 def _choices(body: Mapping[str, Any]) -> int:

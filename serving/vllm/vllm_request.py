@@ -8,7 +8,7 @@ from vllm.exceptions import VLLMClientError
 
 from serving.backend import ModelRequest, RejectedRequest
 from serving.openai_api.request_model import field_path
-from serving.vllm.chunks import rejected
+from serving.vllm.chunks import bad_request
 
 _MODELS: dict[str, type[BaseModel]] = {
     "chat": ChatCompletionRequest,
@@ -17,7 +17,6 @@ _MODELS: dict[str, type[BaseModel]] = {
     "responses": ResponsesRequest,
 }
 _RUNNING_USAGE = {"include_usage": True, "continuous_usage_stats": True}
-_BAD_REQUEST = 400
 
 
 def parse(request: ModelRequest) -> BaseModel | RejectedRequest:
@@ -33,8 +32,6 @@ def parse(request: ModelRequest) -> BaseModel | RejectedRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = field_path(first["loc"])
-        return rejected(
-            {"code": _BAD_REQUEST, "message": f"{param or 'The body'}: {first['msg']}", "param": param or None}
-        )
+        return bad_request(f"{param or 'The body'}: {first['msg']}", param or None)
     except (ValueError, VLLMClientError) as error:
-        return rejected({"code": _BAD_REQUEST, "message": str(error), "param": getattr(error, "parameter", None)})
+        return bad_request(str(error), getattr(error, "parameter", None))
