@@ -26,8 +26,6 @@ Feature = Literal[
     "images",
     "prompt_logprobs",
     "reasoning",
-    "embeddings",
-    "responses",
 ]
 ANY_FIELD: Feature = "any_field"
 #: The key of the token counts up to a chunk, in chunks of an engine with `any_field`: the client receives them only if it requested

@@ -84,11 +84,6 @@ class AppArgs(BaseModel):
     edge_token_path: str = ""
 
     @property
-    def spool_root(self) -> Path:
-        """The folder that contains the spools of all gateways."""
-        return self.home / "spool"
-
-    @property
     def metrics_dir(self) -> Path:
         """The folder in which :mod:`serving.metrics_targets` stores the metrics addresses."""
         return self.home / "run" / "metrics"
@@ -190,7 +185,7 @@ class GatewayIngress:
         self._provider = tracer_provider("gateway", args.traces)
         self._recorder: Recorder | None = None
         if args.capture.enabled:
-            self._recorder = Recorder(root=args.spool_root, settings=args.capture, registry=self._metrics.registry)
+            self._recorder = Recorder(root=args.home / "spool", settings=args.capture, registry=self._metrics.registry)
             self._recorder.start()
         self._guards = Guards(args.tenants, self._metrics.registry)
         await self._guards.load()

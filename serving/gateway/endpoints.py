@@ -26,13 +26,12 @@ from serving.openai_api.errors import invalid, unavailable
 from serving.openai_api.feedback import FeedbackRequest
 from serving.openai_api.labels import LabelsRequest
 from serving.openai_api.open_request import OpenRequest, model_of, size_without_images
-from serving.openai_api.request_model import parse
+from serving.openai_api.request_model import NAME_CHARACTERS, parse
 from serving.settings import HttpSettings
 from stream.telemetry import traceparent_of
 from stream.wire import OWN_TENANT, CorrectionRecord, Feedback, RouteRecord, canonical_time, trained_version
 from stream.wire.route_files import in_shadow, version_for
 
-_CONVERSATION_CHARACTERS = 256
 #: A comment and a correction at their limits, with room for the escapes of JSON.
 _FEEDBACK_BYTES = 256 * 1024
 #: Feedback and labels that are read at the same time, limited because of their memory; inference has other slots.
@@ -116,7 +115,7 @@ class Endpoints:
             request = OpenRequest.parse(await self._prompt(call, limit), operation)
             model = self._models.find(request.model)
             info = await model.ready_info()
-            if not {ANY_FIELD, operation} & info.features:
+            if ANY_FIELD not in info.features:
                 raise invalid(
                     f"The engine {info.engine!r} of this model does not support /v1/{operation}; use another model or endpoint.",
                     code="unsupported_endpoint",
@@ -129,7 +128,8 @@ class Endpoints:
     ) -> None:
         model = self._models.find(request.model)
         info = await model.ready_info()
-        check_features(request.features(), info)
+        if not isinstance(request, OpenRequest):
+            check_features(request.features(), info)
         body = request.body()
         _check_length(body, info)
         assert call.principal is not None
@@ -296,9 +296,9 @@ def _conversation(headers: Headers) -> str:
     named = headers.get("x-weir-conversation-id", "")
     with suppress(UnicodeError):  # most clients send UTF-8, and headers are decoded as Latin-1
         named = named.encode("latin-1").decode()
-    if len(named) > _CONVERSATION_CHARACTERS:
+    if len(named) > NAME_CHARACTERS:
         raise invalid(
-            f"x-weir-conversation-id has {len(named)} characters, the limit is {_CONVERSATION_CHARACTERS}; shorten it.",
+            f"x-weir-conversation-id has {len(named)} characters, the limit is {NAME_CHARACTERS}; shorten it.",
             param="x-weir-conversation-id",
         )
     return named

@@ -172,8 +172,6 @@ class ServedModels:
 
 def check_features(needed: Iterable[tuple[str, Feature]], info: ModelInfo) -> None:
     """Raise ApiError 400 for the first field whose feature the engine does not have; `needed` are (field, feature)."""
-    if ANY_FIELD in info.features:
-        return
     for field, feature in needed:
         if feature not in info.features:
             requires, remedy = _REMEDIES.get(feature, (None, ""))

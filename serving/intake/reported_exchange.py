@@ -15,6 +15,8 @@ from serving.inference_records import (
     has_instructions,
     owed_detectors,
 )
+from serving.openai_api.open_request import MAX_ITEMS
+from serving.openai_api.request_model import NAME_CHARACTERS
 from stream.wire import (
     MAX_COUNT,
     MAX_INT64,
@@ -31,10 +33,6 @@ from stream.wire import (
 )
 
 _ID_BYTES = 16
-#: The gateway's limit; every segment of the spool contains the names of a request until its end.
-_NAME_CHARACTERS = 256
-#: The gateway's limit: the event loop would process more of them for seconds.
-_MAX_ITEMS = 16_384
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: The class of an error; anything else may be a message that quotes the prompt.
 _ERROR_TYPE = re.compile(r"[\w.:$-]{1,128}")
@@ -60,7 +58,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             tenant=principal.tenant,
             principal=f"{principal.id}/{key}" if key else principal.id,
-            conversation=conversation[:_NAME_CHARACTERS],
+            conversation=conversation[:NAME_CHARACTERS],
             traceparent=traceparent,
         )
 
@@ -161,9 +159,9 @@ def _check_names(*halves: ReportedRequest | ReportedResponse | None) -> None:
     for half in halves:
         for field in ("model", "model_version"):
             name: str = getattr(half, field, "")
-            if len(name) > _NAME_CHARACTERS:
+            if len(name) > NAME_CHARACTERS:
                 raise UnreadablePayload(
-                    f"{field} has {len(name)} characters, the limit is {_NAME_CHARACTERS}; shorten it"
+                    f"{field} has {len(name)} characters, the limit is {NAME_CHARACTERS}; shorten it"
                 )
             if control := _CONTROL.search(name):  # the keys of streams are joined with such a character
                 raise UnreadablePayload(f"{field} has the control character {control[0]!r}; remove it")
@@ -172,9 +170,9 @@ def _check_names(*halves: ReportedRequest | ReportedResponse | None) -> None:
 def _check_items(request: ReportedRequest | None, response: ReportedResponse | None) -> None:
     messages = (*(request.messages if request else ()), *(response.choices if response else ()))
     items = len(request.tools if request else ()) + sum(1 + len(message.parts) for message in messages)
-    if items > _MAX_ITEMS:
+    if items > MAX_ITEMS:
         raise UnreadablePayload(
-            f"the messages, choices and tools are {items} items with their parts, the limit is {_MAX_ITEMS}; send fewer"
+            f"the messages, choices and tools are {items} items with their parts, the limit is {MAX_ITEMS}; send fewer"
         )
 
 
@@ -211,11 +209,6 @@ def identity_of(tenant: str, *parts: str) -> str:
     return blake2b("\x1f".join((tenant, *parts)).encode(), digest_size=_ID_BYTES).hexdigest()
 
 
-def request_id_of(identity: str) -> str:
-    """Return the request id of an exchange; a retry has the same id, so it is deduplicated."""
-    return str(uuid.UUID(hex=identity))
-
-
 def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[RequestRecord, ResponseRecord]:
     """Return the request and response records; a missing response becomes an error. Without text, no verdict is expected.
 
@@ -223,7 +216,7 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
     """
     request, response = exchange.request or ReportedRequest(), exchange.response or _NO_RESPONSE
     common: dict[str, Any] = {
-        "request_id": request_id_of(exchange.identity),
+        "request_id": str(uuid.UUID(hex=exchange.identity)),  # the same for a retry, which is deduplicated
         "tenant": exchange.origin.tenant,
         "principal": exchange.origin.principal,
         "conversation_id": exchange.origin.conversation,

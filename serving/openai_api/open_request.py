@@ -4,19 +4,20 @@ Engines with the feature `any_field` get such requests; for the others, :mod:`se
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from serving.backend import Feature, Operation, answers_in
+from serving.backend import Operation, answers_in
 from serving.decoded_json import UndecodableJson, decode_object, first_text, mapping_of
 from serving.openai_api.accumulator import MAX_CHOICES
 from serving.openai_api.errors import invalid
 from serving.openai_api.parts import texts_in
 from serving.openai_api.request_model import NAME_CHARACTERS, check_metadata, got
 
-_MAX_ITEMS = 16_384
+#: Most messages, texts, documents, tools and their parts of a request: the event loop would process more of them for seconds.
+MAX_ITEMS = 16_384
 _LISTS = ("messages", "input", "prompt", "documents", "tools", "functions")
 #: Levels of lists in such an item that are read: the parts of a message, and the texts of a part.
 _DEPTH = 2
@@ -79,9 +80,9 @@ class OpenRequest:
                 code="unsupported_parameter",
                 param="background",
             )
-        if (items := _items(body)) > _MAX_ITEMS:
+        if (items := _items(body)) > MAX_ITEMS:
             raise invalid(
-                f"the messages, texts, documents, tools and their parts are {items} items, the limit is {_MAX_ITEMS}; send fewer."
+                f"the messages, texts, documents, tools and their parts are {items} items, the limit is {MAX_ITEMS}; send fewer."
             )
         if (answers := answers_in(operation, body)) > MAX_CHOICES:
             raise invalid(
@@ -99,10 +100,6 @@ class OpenRequest:
     def include_usage(self) -> bool:
         """Whether the stream ends with a chunk that contains the token usage."""
         return (self._body.get("stream_options") or {}).get("include_usage") is True
-
-    def features(self) -> Iterator[tuple[str, Feature]]:
-        """Yield no feature, because the engine itself checks the fields of the request."""
-        yield from ()
 
     def body(self) -> dict[str, Any]:
         """Return the decoded JSON as the client sent it."""
