@@ -17,7 +17,7 @@ from serving.inference_records import may_train, recorded_messages, sampling_par
 from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import ReportedRequest, ReportedResponse
 from serving.openai_api.accumulator import Accumulator
-from serving.openai_api.parts import choice_from, choices_from, tools_from
+from serving.openai_api.parts import choice_from, choices_from, texts_in, tools_from
 from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from serving.upstream.event_stream import EventParser, ServerSentEvent
 from serving.upstream.failures import BROKEN, ERROR, UpstreamFailure, reported_error
@@ -66,7 +66,7 @@ def request_from(body: Any) -> ReportedRequest:
         sent = ModelRequest(request_id="", operation=operation, body=dict(body))
         return ReportedRequest(**common, operation=operation, messages=recorded_messages(sent))
     if "instances" in body:
-        return ReportedRequest(**common, operation="text_completion", messages=_prompt(_strings(body["instances"])))
+        return ReportedRequest(**common, operation="text_completion", messages=_prompt(texts_in(body["instances"])))
     if "inputs" in body:
         return ReportedRequest(**common, operation="text_completion", messages=_prompt(_tensors(body["inputs"])))
     raise UnreadablePayload(
@@ -108,7 +108,7 @@ def response_from(body: Body) -> ReportedResponse:
     if "choices" in body or "output" in body:
         return ReportedResponse(**common, choices=choices_from(body))
     if "predictions" in body:
-        return ReportedResponse(**common, choices=_answer(_strings(body["predictions"])))
+        return ReportedResponse(**common, choices=_answer(texts_in(body["predictions"])))
     if "outputs" in body:
         return ReportedResponse(**common, choices=_answer(_tensors(body["outputs"])))
     if "content" in body:  # Anthropic's messages
@@ -183,23 +183,11 @@ def _answer(texts: Iterable[str]) -> tuple[Choice, ...]:
     return (Choice(parts=(TextPart(content=text),)),) if text else ()
 
 
-def _strings(node: Any) -> Iterable[str]:
-    """Yield all strings in KServe V1 instances or predictions, in order."""
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, Mapping):
-        for value in node.values():
-            yield from _strings(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _strings(value)
-
-
 def _tensors(raw: Any) -> Iterable[str]:
     """Yield the strings in KServe V2 tensors of type BYTES."""
     for tensor in mappings_of(raw):
         if tensor.get("datatype") == "BYTES":
-            yield from _strings(tensor.get("data"))
+            yield from texts_in(tensor.get("data"))
 
 
 def _kind(value: Any) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from serving.backend import RUNNING_USAGE
-from serving.decoded_json import mappings_of, text_of
+from serving.decoded_json import first_text, mapping_of, mappings_of
 from serving.openai_api.parts import content_from, json_text
 from stream.wire import MAX_COUNT, SHOWN_REASON, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
@@ -85,7 +85,7 @@ class Accumulator:
         """Take the usage and the id from a chunk or a response."""
         if isinstance(counts := fields.get(RUNNING_USAGE) or fields.get("usage"), Mapping):
             self.usage = self._usage(counts)
-        if not self.response_id and _ID.fullmatch(name := _text(fields, "id")):
+        if not self.response_id and _ID.fullmatch(name := first_text(fields, "id")):
             self.response_id = name
 
     def _add_choice(self, choice: _Fields, index: Any = 0) -> list[NewText]:
@@ -188,14 +188,15 @@ class _ChoiceSoFar:
         if not isinstance(fields, Mapping):
             fields = {"content": choice.get("text")}
         content, thoughts = _content(fields)
-        refusal, transcript = _text(fields, "refusal"), _transcript(fields)
+        refusal = first_text(fields, "refusal")
+        transcript = first_text(mapping_of(fields.get("audio")), "transcript")
         _append(self.content, content)
         _append(self._refusal, refusal)
         _append(self._transcript, transcript)
-        reasoning = _text(fields, "reasoning_content") or _text(fields, "reasoning") or thoughts
+        reasoning = first_text(fields, "reasoning_content", "reasoning") or thoughts
         _append(self._reasoning, reasoning)
         added = [(REASONING, reasoning), (TEXT, content + refusal + transcript)]
-        self._role = _text(fields, "role") or self._role
+        self._role = first_text(fields, "role") or self._role
         for position, call in enumerate(_calls(fields)):
             index = self._index_of(call, position)
             if type(index) is int and _has_room(self._calls, index, MAX_CALLS):
@@ -208,7 +209,7 @@ class _ChoiceSoFar:
                     self._logprobs[name] = (self._logprobs.get(name) or []) + values
                 else:
                     self._logprobs.setdefault(name, None)
-        if reason := _text(choice, "finish_reason"):
+        if reason := first_text(choice, "finish_reason"):
             self.finish_reason = reason
         return added
 
@@ -217,10 +218,10 @@ class _ChoiceSoFar:
 
         A new id begins a new call if the piece has no index, or also has a name: some servers send all parallel calls with the index 0.
         """
-        index, name = call.get("index"), _text(call, "id")
+        index, name = call.get("index"), first_text(call, "id")
         if index is None and not name and position == 0 and self._calls:
             return next(reversed(self._calls))  # a piece of the call that began last
-        begins = name and (index is None or _text(_called(call), "name"))
+        begins = name and (index is None or first_text(_called(call), "name"))
         index = position if index is None else index
         if type(index) is not int:
             return index
@@ -280,8 +281,8 @@ class _CallSoFar:
         """Add a chunk's call; return the new text of its arguments."""
         self._is_custom |= isinstance(call.get("custom"), Mapping)
         fields = _called(call)
-        self.id = _text(call, "id") or self.id
-        self._name += _text(fields, "name")
+        self.id = first_text(call, "id") or self.id
+        self._name += first_text(fields, "name")
         sent = fields.get("arguments") or fields.get("input")
         arguments = json_text(sent) if sent else ""  # some servers send an object
         _append(self._arguments, arguments)
@@ -309,10 +310,6 @@ def _calls(fields: _Fields) -> Iterator[_Fields]:
         yield {"function": call}
 
 
-def _text(fields: _Fields, name: str) -> str:
-    return text_of(fields.get(name))
-
-
 def _content(fields: _Fields) -> tuple[str, str]:
     """Return the text and the reasoning in the content, which may be a part or a list of parts."""
     content = fields.get("content")
@@ -321,12 +318,6 @@ def _content(fields: _Fields) -> tuple[str, str]:
     parts = tuple(content_from(content))
     text = "".join(part.content for part in parts if isinstance(part, TextPart))
     return text, "".join(part.content for part in parts if isinstance(part, ReasoningPart))
-
-
-def _transcript(fields: _Fields) -> str:
-    """Return the text of a spoken answer."""
-    audio = fields.get("audio")
-    return _text(audio, "transcript") if isinstance(audio, Mapping) else ""
 
 
 def _append(pieces: list[str], text: str) -> None:
