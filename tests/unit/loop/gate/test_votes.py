@@ -2,7 +2,7 @@
 
 import random
 
-from stream.loop.votes import Vote, disagreeing_keys
+from stream.loop.gate.poisoning import Vote, disagreeing_keys
 
 
 def votes(generator, *, groups, rate_of):
@@ -11,8 +11,7 @@ def votes(generator, *, groups, rate_of):
     for group in range(groups):
         truth = generator.random() < 0.5
         found += [
-            Vote(principal=key, group=str(group), up=truth != (generator.random() < rate))
-            for key, rate in rate_of.items()
+            Vote(principal=key, group=group, up=truth != (generator.random() < rate)) for key, rate in rate_of.items()
         ]
     return found
 
@@ -30,12 +29,12 @@ def test_a_contradicting_key_is_named_in_any_order_of_the_votes():
     given = votes(random.Random(2), groups=12, rate_of={**{f"key{number}": 0.0 for number in range(5)}, "liar": 1.0})
     shuffled = random.Random(3).sample(given, len(given))
 
-    assert [one.principal for one in disagreeing_keys(given, 0.05)] == ["liar"]
+    assert list(disagreeing_keys(given, 0.05)) == ["liar"]
     assert disagreeing_keys(shuffled, 0.05) == disagreeing_keys(given, 0.05)
 
 
 def test_a_flood_of_thumbs_is_one_vote():
-    given = [Vote(principal=f"key{number}", group="g", up=True) for number in range(5)]
-    flood = [Vote(principal="flooder", group="g", up=False)] * 10_000
+    given = [Vote(principal=f"key{number}", group=0, up=True) for number in range(5)]
+    flood = [Vote(principal="flooder", group=0, up=False)] * 10_000
 
-    assert disagreeing_keys([*given, *flood], 0.05) == []
+    assert not disagreeing_keys([*given, *flood], 0.05)
