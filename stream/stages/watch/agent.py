@@ -18,10 +18,18 @@ from stream.stages.shared.state_codec import encode
 from stream.stages.watch.buckets import Offer
 from stream.stages.watch.machine import ClosedStream, PartitionWatch, WatchRules
 from stream.stages.watch.records import RESET, sentinel_note, watermark_tick
-from stream.stages.watch.source_liveness import SourceLiveness
-from stream.stages.watch.source_liveness_store import SourceLivenessStore
-from stream.stages.watch.state import SourcesState, decode_sources, sources_key
-from stream.wire import Event, FindingRecord, Signal, Tick, semconv, side_and_part
+from stream.stages.watch.source_liveness import OWN_STREAM, LivenessRules, SourceLiveness
+from stream.stages.watch.state import SourcesState, decode_liveness, decode_sources, liveness_key, sources_key
+from stream.wire import (
+    OWN_TENANT,
+    Event,
+    FindingRecord,
+    Signal,
+    Tick,
+    partition_for,
+    semconv,
+    side_and_part,
+)
 
 logger = logging.getLogger(__name__)
 #: Event time between two ticks to findings.
@@ -53,7 +61,8 @@ class WatchStage(Stage):
         super().__init__(context, table)
         self._settings = settings
         self._rules = rules
-        self._liveness = SourceLivenessStore(context, table, settings.source_silence_seconds)
+        own = context.tenants(OWN_TENANT)
+        self._liveness_rules = LivenessRules.of(context.kafka, own, settings.source_silence_seconds)
 
     def held(self) -> int:
         """Return the number of events in open buckets, which are not acknowledged yet."""
@@ -131,11 +140,12 @@ class WatchStage(Stage):
                 await self._table.remove(key.encode(), partition=partition.number)
 
     async def _check_liveness(self, partition: _Partition, liveness: SourceLiveness, tick: Tick, raw: Any) -> None:
-        """Publish findings about inactive sources, then write the state; the caller acknowledges the tick."""
+        """Publish findings about inactive sources, then write the state, once per bucket; the caller acknowledges the tick."""
         for event in liveness.apply(tick, raw.message.offset):
             await self._publish(event, partition.number)
         if liveness.dirty and self._app.is_current(raw):
-            await self._liveness.keep(partition.number, liveness)
+            key = liveness_key(partition.number).encode()
+            await self._table.put(key, liveness.snapshot(), partition=partition.number)
 
     async def _finish(self, partition: _Partition, closed: ClosedStream, raw: Any) -> None:
         """Publish the findings of a stream, write its state, then acknowledge; each step is awaited."""
@@ -232,8 +242,7 @@ class WatchStage(Stage):
             # Buckets that later ticks closed were finished before these ticks were acknowledged.
             async for position, tick in self._context.ticks(partition, range(machine.offset + 1, offset)):
                 machine.tick(tick, position)
-        liveness = await self._liveness.load(partition, offset)
-        return _Partition(partition, machine, liveness)
+        return _Partition(partition, machine, await self._load_liveness(partition, offset))
 
     def _known(self, partition: int) -> SourcesState:
         value = self._table.data.get(sources_key(partition).encode())
@@ -244,6 +253,25 @@ class WatchStage(Stage):
         except StateUnreadable as error:
             logger.warning("partition %d: %s", partition, error)
             return SourcesState()
+
+    async def _load_liveness(self, partition: int, offset: int) -> SourceLiveness | None:
+        """Return source liveness as of `offset`; None if `partition` does not contain Weir's own stream.
+
+        Each partition receives the ticks of all sources, and only one publishes findings: one alert for each inactive source.
+        """
+        if partition != partition_for(OWN_STREAM, self._context.kafka.stream_partitions):
+            return None
+        value = self._table.data.get(liveness_key(partition).encode())
+        liveness = SourceLiveness(self._liveness_rules)
+        if value is not None:  # else there was no tick, because the first tick writes the state
+            try:
+                liveness = SourceLiveness(self._liveness_rules, decode_liveness(value))
+            except StateUnreadable as error:
+                logger.warning("partition %d: %s", partition, error)
+            # The findings of these ticks were published before the ticks were acknowledged.
+            async for position, tick in self._context.ticks(partition, range(liveness.offset + 1, offset)):
+                liveness.apply(tick, position)
+        return liveness
 
     async def _rebuild(self, machine: PartitionWatch, partition: int, offset: int) -> None:
         replayed = machine.replayer()
