@@ -15,8 +15,7 @@ import msgspec
 
 from stream.errors import StreamError
 from stream.files import FileLock
-from stream.loop.training.job import Failed, Line, Outcome, RunFolder, Trained, TrainingJob
-from stream.loop.training.libraries import library_environment, quiet_libraries
+from stream.loop.training.job import Failed, Line, RunFolder, Trained
 
 INTERRUPTED = 75
 FAILED = 1
@@ -66,28 +65,19 @@ def reason_of(error: Exception, folder: Path) -> str | None:
 
 def _run(home: Path, folder: RunFolder, report: Callable[[Line], None]) -> int:
     job = folder.read()
-    os.environ.update(library_environment(folder))
-    outcome = _train_on_cluster(job, folder, report) if job.ray else _train_here(job, folder, report)
+    os.environ.update(folder.environment())  # before the imports, which read it
+    if job.ray:
+        from stream.loop.training.ray_driver import train_on_cluster as train  # noqa: PLC0415
+    else:
+        from stream.loop.training.lora import train  # noqa: PLC0415
+    outcome = train(job, folder, report)
     if outcome.adapter is None:
         return INTERRUPTED
-    from stream.loop.training.version import make_version  # noqa: PLC0415 - after the environment, which its imports read
+    from stream.loop.training.version import make_version  # noqa: PLC0415
 
     manifest = make_version(job, home, outcome.adapter, outcome.numbers)
     report(Trained(version=manifest.version, numbers=manifest.numbers))
     return 0
-
-
-def _train_here(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -> Outcome:
-    from stream.loop.training.lora import train  # noqa: PLC0415 - after the environment, which its imports read
-
-    quiet_libraries()
-    return train(job, folder, report)
-
-
-def _train_on_cluster(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -> Outcome:
-    from stream.loop.training.ray_driver import train_on_cluster  # noqa: PLC0415 - Ray is imported only if it is used
-
-    return train_on_cluster(job, folder, report)
 
 
 def _own_output() -> Callable[[bytes], object]:

@@ -43,10 +43,14 @@ def describe(draft: Path, *, key: str, seconds: float, numbers: dict[str, float]
 
 def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
     """Return the checkpoint of the job `key` in the folder `path`, or None if a file does not have its digest."""
-    manifest = _verified(path)
+    manifest = _manifest(path)
     if manifest is None or manifest.key != key:
         return None
-    return Checkpoint(path=path, seconds=manifest.seconds, numbers=manifest.numbers)
+    try:
+        intact = all(file_digest(path / name) == digest for name, digest in manifest.files.items())
+    except OSError:
+        return None
+    return Checkpoint(path=path, seconds=manifest.seconds, numbers=manifest.numbers) if intact else None
 
 
 def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float, numbers: dict[str, float]) -> None:
@@ -65,10 +69,8 @@ def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float, numbers: d
 
 def newest_checkpoint(checkpoints: Path, key: str) -> Checkpoint | None:
     """Return the newest checkpoint of the job `key` whose files all have their digests, or None."""
-    for path in _newest_first(checkpoints):
-        if (checkpoint := read_checkpoint(path, key)) is not None:
-            return checkpoint
-    return None
+    read = (read_checkpoint(path, key) for path in _newest_first(checkpoints))
+    return next(filter(None, read), None)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -85,14 +87,3 @@ def _manifest(path: Path) -> _Manifest | None:
         return msgspec.json.decode((path / _MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def _verified(path: Path) -> _Manifest | None:
-    manifest = _manifest(path)
-    if manifest is None:
-        return None
-    try:
-        intact = all(file_digest(path / name) == digest for name, digest in manifest.files.items())
-    except OSError:
-        return None
-    return manifest if intact else None

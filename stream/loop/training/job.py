@@ -168,6 +168,16 @@ class RunFolder:
         """Return the folder of the run `name`, a retraining id or a dataset's digest, in the stack's home."""
         return cls(home / "loop" / "runs" / name)
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables to set before the libraries are imported: no telemetry, no look-ups on the hub, no cache elsewhere."""
+        return {
+            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HOME": str(self.path / "hf"),
+            "TOKENIZERS_PARALLELISM": "false",
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+
     def read(self) -> TrainingJob:
         """Return the job; raises OSError or msgspec.DecodeError."""
         return msgspec.json.decode(self.job.read_bytes(), type=TrainingJob)

@@ -1,5 +1,6 @@
 """Train a LoRA adapter with peft and trl, from the newest checkpoint on."""
 
+import logging
 import math
 import shutil
 import signal
@@ -11,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.kto_config import KTOConfig
@@ -37,7 +38,7 @@ def train(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -
 
     Raises TrainingError if the loss is not finite, the memory exceeds its bound, or the dataset has too few rows.
     """
-    prepare_torch(job)
+    prepare_libraries(job)
     rows = training_rows(training_table(Path(job.dataset), job.method), job.method)
     shutil.rmtree(folder.draft, ignore_errors=True)
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -54,8 +55,10 @@ def train(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -
     return Outcome(adapter=folder.adapter, numbers=bounds.numbers | {"rows": float(len(rows))})
 
 
-def prepare_torch(job: TrainingJob) -> None:
-    """Set the threads of `job`, and deterministic algorithms."""
+def prepare_libraries(job: TrainingJob) -> None:
+    """Set the threads of `job` and deterministic algorithms; disable progress bars, and the warnings of trl, which quote prompts."""
+    disable_progress_bars()
+    logging.getLogger("trl").setLevel(logging.ERROR)
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
 

@@ -25,12 +25,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Request(msgspec.Struct, kw_only=True):
-    request: RetrainingRecord
-    traceparent: str
+    """The newest record of a request, and the work of its owner (epoch 0: nobody owned the request)."""
+
+    work: Work
     last: RetrainingRecord
-    epoch: int = 0
-    dataset_digest: str = ""
-    model_version: str = ""
 
 
 class TrainerMachine:
@@ -48,22 +46,26 @@ class TrainerMachine:
         known = self._requests.get(record.retraining_id)
         if known is None:
             if record.state == "requested":
-                self._requests[record.retraining_id] = _Request(request=record, last=record, traceparent=traceparent)
+                work = Work(request=record, epoch=0, traceparent=traceparent)
+                self._requests[record.retraining_id] = _Request(work=work, last=record)
             return
         if record.state == "requested" or known.last.state == "rejected":
             return
         # Approvals and the states of delivery have no epoch.
-        if record.epoch < known.epoch and (record.epoch or record.state in OWNED):
+        if record.epoch < known.work.epoch and (record.epoch or record.state in OWNED):
             return
         known.last = record
-        known.epoch = max(known.epoch, record.epoch)
-        known.dataset_digest = record.dataset_digest or known.dataset_digest
-        known.model_version = record.model_version or known.model_version
+        known.work = msgspec.structs.replace(
+            known.work,
+            epoch=max(known.work.epoch, record.epoch),
+            dataset_digest=record.dataset_digest or known.work.dataset_digest,
+            model_version=record.model_version or known.work.model_version,
+        )
 
     def must_end(self, work: Work) -> bool:
         """Return whether the run of `work` must end: its request was rejected, or another trainer owns it."""
         known = self._requests.get(work.request.retraining_id)
-        return known is not None and (known.last.state == "rejected" or known.epoch > work.epoch)
+        return known is not None and (known.last.state == "rejected" or known.work.epoch > work.epoch)
 
     def state(self, retraining_id: str) -> str:
         """Return the newest state of a request; "" if the request is unknown."""
@@ -80,40 +82,25 @@ class TrainerMachine:
 
         Of a model's requests that nobody approved, only the newest waits: `mode` may have become "auto" after many requests.
         """
-        newest = {(one.request.tenant, one.request.model): one for one in sorted(self._requests.values(), key=_age)}
-        waiting = [
-            known
-            for known in self._requests.values()
-            if self._waits(known, now)
-            and (known.last.state != "requested" or newest[known.request.tenant, known.request.model] is known)
-        ]
-        oldest = min(waiting, key=_age, default=None)
-        return _work(oldest) if oldest else None
+        ordered = sorted(self._requests.values(), key=lambda one: (one.work.request.at, one.work.request.retraining_id))
+        newest = {(one.work.request.tenant, one.work.request.model): one for one in ordered}
+        for known in ordered:
+            request = known.work.request
+            is_newest = newest[request.tenant, request.model] is known
+            if self._waits(known, now) and (is_newest or known.last.state != "requested"):
+                return self.work_on(request.retraining_id)
+        return None
 
     def work_on(self, retraining_id: str) -> Work | None:
         """Return the work on one request in any state, or None if the request is unknown."""
         known = self._requests.get(retraining_id)
-        return _work(known) if known else None
+        return msgspec.structs.replace(known.work, epoch=known.work.epoch + 1) if known else None
 
     def _waits(self, known: _Request, now: float) -> bool:
-        last, settings = known.last, self._settings(known.request.tenant)
+        last, settings = known.last, self._settings(known.work.request.tenant)
         if last.state == "requested":
             return settings.mode == "auto"
         if last.state == "approved":
             return settings.mode != "propose" and (not settings.approvers or last.by in settings.approvers)
         # An external trainer publishes no lease, so no other trainer takes over its request.
         return last.state in OWNED and last.lease_until is not None and last.lease_until < now
-
-
-def _age(known: _Request) -> tuple[float, str]:
-    return known.request.at, known.request.retraining_id
-
-
-def _work(known: _Request) -> Work:
-    return Work(
-        request=known.request,
-        epoch=known.epoch + 1,
-        traceparent=known.traceparent,
-        dataset_digest=known.dataset_digest,
-        model_version=known.model_version,
-    )

@@ -26,7 +26,6 @@ from ray.util.queue import Queue
 from stream.loop.training.checkpoints import read_checkpoint
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, Outcome, RayCluster, RunFolder, TrainingJob
-from stream.loop.training.libraries import library_environment
 from stream.loop.training.ray_checkpoints import DriverFolder, take_over
 from stream.loop.training.rows import RAY_DATASET, training_table
 from stream.loop.training.signing import ADAPTER_FILES
@@ -47,7 +46,7 @@ def train_on_cluster(job: TrainingJob, folder: RunFolder, report: Callable[[Line
     cluster = job.ray
     assert cluster is not None
     table = training_table(Path(job.dataset), job.method)
-    _connect(cluster, library_environment(folder) | {"OMP_NUM_THREADS": str(job.threads)})
+    _connect(cluster, folder.environment() | {"OMP_NUM_THREADS": str(job.threads)})
     try:
         lines = Queue(actor_options={"num_cpus": 0})
         found = take_over(cluster.storage or str(folder.ray.absolute()), job.weights_key())

@@ -20,8 +20,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from stream.loop.training.checkpoints import Checkpoint, describe, read_checkpoint
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, TrainingJob
-from stream.loop.training.libraries import quiet_libraries
-from stream.loop.training.lora import RunCallback, make_trainer, prepare_torch
+from stream.loop.training.lora import RunCallback, make_trainer, prepare_libraries
 from stream.loop.training.rows import RAY_DATASET, training_rows
 
 
@@ -39,8 +38,7 @@ def train_worker(config: dict[str, Any]) -> None:
 
 
 def _train(job: TrainingJob, first: ray.train.Checkpoint | None, report: Callable[[Line], None]) -> None:
-    quiet_libraries()
-    prepare_torch(job)
+    prepare_libraries(job)
     with contextlib.ExitStack() as stack:
         draft = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-train-")))
         resumed = _resumed(job, ray.train.get_checkpoint() or first, stack)
