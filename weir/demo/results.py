@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stream.wire import AlertRecord, RetrainingRecord, Verdict
-from weir.operate.retraining import RetrainingHistory
+from weir.operate.retraining_history import RetrainingHistory
 
 #: The alerts and the retraining event that the demo needs to succeed.
 EXPECTED = ("pii", "toxicity", "drift", "retraining")

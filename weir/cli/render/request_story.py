@@ -17,7 +17,7 @@ from weir.cli.render.output import printable
 from weir.client.times import format_time
 from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
-from weir.operate.retraining import RetrainingEntry, RetrainingHistory
+from weir.operate.retraining_history import RetrainingEntry, RetrainingHistory
 
 _INDENT = " " * 14
 #: Labels of texts that a detector read only in part, or whose language it does not support.

@@ -11,7 +11,7 @@ from rich.text import Text
 from stream.count_text import count_text
 from weir.client import Retraining
 from weir.client.times import format_time
-from weir.operate.retraining import RetrainingEntry, RetrainingHistory
+from weir.operate.retraining_history import RetrainingEntry, RetrainingHistory
 
 _STATE_STYLE = {"requested": "bold magenta", "promoted": "green", "rolled_back": "red"}
 #: Number of entries that a terminal redraws; older entries are printed and do not change.
