@@ -149,8 +149,7 @@ With the openai client:
     console.print(escape(snippet))
     alert = _evidence(outcome)
     if alert is not None:
-        address = next((component.address for component in plan.components if component.name == "mlflow"), "")
-        if trace := trace_page(settings, address, alert.trace_id):
+        if trace := trace_page(settings, alert.trace_id):
             console.print(f"One trace, from a request to its alert and the retraining event:\n  {trace}")
         console.print(f"The same request in the terminal:  {weir} show {alert.evidence[-1]}")
     promoted = (

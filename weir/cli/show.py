@@ -62,6 +62,7 @@ def show(
     """
     from weir.cli.render.request_story import story_lines
     from weir.operate.request_story import read_conversation, read_story, shown
+    from weir.operate.trace_links import trace_page
     from weir.settings import load_settings
 
     if bool(request_id) == bool(conversation):
@@ -85,7 +86,7 @@ def show(
     for story, text in zip(stories, texts, strict=True):
         if story is not stories[0]:
             console.print()
-        for line in story_lines(story, trace_url=_trace_url(settings, story.trace_id), text=text, cluster_terms=terms):
+        for line in story_lines(story, trace_url=trace_page(settings, story.trace_id), text=text, cluster_terms=terms):
             console.print(line, soft_wrap=True)
 
 
@@ -121,12 +122,3 @@ async def _terms(settings: "Settings", story: "RequestStory") -> "dict[str, Clus
         if (found := pages.alert(alert.alert_id, 0.0)) is not None:
             terms[alert.alert_id] = await cluster_terms(kafka, pages, found, logged)
     return terms
-
-
-def _trace_url(settings: "Settings", trace_id: str) -> str:
-    """Return the trace's page, or "" if the stack has no trace viewer."""
-    from weir.local.stack_state import load_components
-    from weir.operate.trace_links import trace_page
-
-    address = next((one.address for one in load_components(settings.home) if one.name == "mlflow"), "")
-    return trace_page(settings, address, trace_id)

@@ -65,8 +65,7 @@ def _bridge(process: Process) -> int:
     settings = process.settings
     if not settings.bridge.enabled:
         raise SettingsError("the bridge has no receiver; set bridge.alertmanagers or a [bridge.webhooks.NAME]")
-    mlflow = f"http://127.0.0.1:{process.ports['mlflow']}" if settings.mlflow.enabled else ""
-    trace_url = settings.bridge.trace_url or trace_page(settings, mlflow, "{trace_id}")
+    trace_url = settings.bridge.trace_url or trace_page(settings)
     work = partial(
         run_bridge,
         kafka=effective_kafka(settings),

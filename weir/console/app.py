@@ -24,7 +24,7 @@ from weir.console.request_guard import RequestGuard
 from weir.console.sessions import Sessions
 from weir.errors import WeirError
 from weir.home.access_log import user_name
-from weir.operate.trace_links import trace_template
+from weir.operate.trace_links import trace_page
 from weir.settings import Settings
 
 #: Paths of the page's views; each returns the page, which reads its own address.
@@ -65,7 +65,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "version": version("weir-llm"),
         "home": str(settings.home),
         "user": user_name(),
-        "trace": trace_template(settings),
+        "trace": trace_page(settings),
         "detectors": sorted({*settings.detectors.input, *settings.detectors.output}),
         "capabilities": _capabilities(),
         "retention_hours": settings.kafka.retention_hours,

@@ -7,22 +7,18 @@ from weir.settings import Settings
 _TRACE_ID = "{trace_id}"
 
 
-def trace_page(settings: Settings, address: str, trace_id: str) -> str:
-    """Return the URL of a trace: from the setting ``trace.view`` if it is set, else in MLflow at `address`.
+def trace_page(settings: Settings, trace_id: str = _TRACE_ID) -> str:
+    """Return the URL of a trace, by default with a placeholder for its id: from ``trace.view`` if it is set, else in the stack's MLflow.
 
     Returns "" if there is no trace id or no viewer. With ``trace.endpoint``, MLflow does not have the traces.
     """
-    if settings.trace.view and trace_id:
-        return settings.trace.view.replace(_TRACE_ID, trace_id)
-    if settings.trace.endpoint or not address or not trace_id:
+    if not trace_id:
         return ""
-    return f"{address}/#/experiments/0/traces?selectedEvaluationId=tr-{trace_id}"
-
-
-def trace_template(settings: Settings) -> str:
-    """Return the URL of a trace with ``{trace_id}`` as placeholder, or "" if the stack has no trace viewer."""
+    if settings.trace.view:
+        return settings.trace.view.replace(_TRACE_ID, trace_id)
     try:
-        components = load_plan(settings.home).components
+        components = [] if settings.trace.endpoint else load_plan(settings.home).components
     except StackError:
         components = []
-    return trace_page(settings, next((one.address for one in components if one.name == "mlflow"), ""), _TRACE_ID)
+    address = next((one.address for one in components if one.name == "mlflow"), "")
+    return f"{address}/#/experiments/0/traces?selectedEvaluationId=tr-{trace_id}" if address else ""

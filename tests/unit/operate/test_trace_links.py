@@ -2,6 +2,7 @@
 
 import pytest
 
+from weir.local.plan import Component, Plan, save_plan
 from weir.operate.trace_links import trace_page
 from weir.settings import Settings
 
@@ -18,6 +19,12 @@ COLLECTOR = "http://otel-collector:4318/v1/traces"
         ("", "http://jaeger/trace/{trace_id}", "", ""),
     ],
 )
-def test_a_link_leads_to_the_viewer_that_has_the_traces(endpoint, view, trace_id, page):
-    settings = Settings.model_validate({"trace": {"endpoint": endpoint, "view": view}})
-    assert trace_page(settings, MLFLOW, trace_id) == page
+def test_a_link_leads_to_the_viewer_that_has_the_traces(tmp_path, endpoint, view, trace_id, page):
+    mlflow = Component(name="mlflow", argv=["mlflow"], address=MLFLOW, health_url=f"{MLFLOW}/health")
+    save_plan(Plan(home=str(tmp_path), run_dir="", components=[mlflow], broker="given", bootstrap="", ports={}))
+    settings = Settings.model_validate({"home": tmp_path, "trace": {"endpoint": endpoint, "view": view}})
+    assert trace_page(settings, trace_id) == page
+
+
+def test_a_home_without_a_stack_has_no_viewer(tmp_path):
+    assert trace_page(Settings.model_validate({"home": tmp_path})) == ""
