@@ -15,8 +15,10 @@ import msgspec
 #: Largest number of request ids in an alert.
 EVIDENCE = 20
 #: SQL: score's tick has passed the event of a pair. At equal times the pair waits for the next tick.
-PASSED = "(ifnull(s.score_closed, 0) OR u.after < ifnull(s.score_time, -1))"
+_PASSED = "(ifnull(s.score_closed, 0) OR u.after < ifnull(s.score_time, -1))"
 _PAIRS = "FROM unsettled u LEFT JOIN sources s ON s.source = u.source"
+#: SQL: the pairs whose verdicts are missing.
+MISSING = f"{_PAIRS} WHERE {_PASSED}"
 _HOUR_SECONDS = 3600
 _HOURS = 72
 
@@ -107,7 +109,7 @@ def _add_counts(coverage: Coverage, database: sqlite3.Connection) -> None:
 
 
 def _add_unsettled(coverage: Coverage, database: sqlite3.Connection) -> None:
-    query = f"SELECT u.detector, u.tenant, u.model, {PASSED}, count(*), min(u.time) {_PAIRS} GROUP BY 1, 2, 3, 4"
+    query = f"SELECT u.detector, u.tenant, u.model, {_PASSED}, count(*), min(u.time) {_PAIRS} GROUP BY 1, 2, 3, 4"
     for detector, tenant, model, passed, pairs, oldest in database.execute(query):
         coverage.add(detector, tenant, model, **{"missing" if passed else "pending": pairs})
         if not passed and (coverage.oldest_pending_time is None or oldest < coverage.oldest_pending_time):
@@ -119,18 +121,17 @@ def missing_verdicts(databases: Iterable[sqlite3.Connection]) -> MissingVerdicts
     splits: tuple[Counter[str], ...] = (Counter(), Counter(), Counter())
     requests_total = 0
     oldest: list[tuple[float, str, str, str, str]] = []
-    where = f"{_PAIRS} WHERE {PASSED}"
-    counts = f"SELECT u.detector, u.tenant, u.model, count(*) {where} GROUP BY 1, 2, 3"
+    counts = f"SELECT u.detector, u.tenant, u.model, count(*) {MISSING} GROUP BY 1, 2, 3"
     first = (
         "SELECT u.time, u.event_id, min(u.detector), u.request_id,"  # noqa: S608 - constants
-        f" (SELECT e.traceparent FROM events e WHERE e.event_id = u.event_id) {where}"
+        f" (SELECT e.traceparent FROM events e WHERE e.event_id = u.event_id) {MISSING}"
         f" GROUP BY u.event_id ORDER BY 1, 2 LIMIT {2 * EVIDENCE}"
     )
     for database in databases:
         for *names, pairs in database.execute(counts):
             for split, name in zip(splits, names, strict=True):
                 split[name] += pairs
-        requests_total += _value(database, f"SELECT count(DISTINCT u.request_id) {where}")
+        requests_total += _value(database, f"SELECT count(DISTINCT u.request_id) {MISSING}")
         oldest += database.execute(first).fetchall()
     if not oldest:
         return MissingVerdicts()
@@ -167,10 +168,7 @@ class HourCount(msgspec.Struct, frozen=True, kw_only=True):
 def coverage_hours(shards: list[sqlite3.Connection]) -> list[HourCount]:
     """Return the counts of each hour up to the newest with expected verdicts, oldest first, at most 72."""
     completed = "SELECT hour, sum(owed), sum(settled), sum(errors), 0 FROM pairs GROUP BY 1"
-    missing = (
-        f"SELECT CAST(u.time / {_HOUR_SECONDS} AS INTEGER), 0, 0, 0, count(*) FROM unsettled u"  # noqa: S608 - constants
-        f" LEFT JOIN sources s ON s.source = u.source WHERE {PASSED} GROUP BY 1"
-    )
+    missing = f"SELECT CAST(u.time / {_HOUR_SECONDS} AS INTEGER), 0, 0, 0, count(*) {MISSING} GROUP BY 1"
     hours: dict[int, list[int]] = {}
     for database in shards:
         for hour, *counts in database.execute(f"{completed} UNION ALL {missing}"):

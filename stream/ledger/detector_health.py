@@ -9,15 +9,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from stream.ledger.coverage import EVIDENCE, PASSED
+from stream.ledger.coverage import EVIDENCE, MISSING
 
 #: Pairs are counted up to this number in each file.
 _COUNTED = 10_000
 _ERRORS = "SELECT event_id, request_id, time FROM failed WHERE detector = ?1 AND time > ?2"
-_ABSENT = f"""
-    SELECT u.event_id, u.request_id, u.time FROM unsettled u LEFT JOIN sources s ON s.source = u.source
-    WHERE u.detector = ?1 AND u.time > ?2 AND {PASSED}
-"""  # noqa: S608 - constants
+_ABSENT = f"SELECT u.event_id, u.request_id, u.time {MISSING} AND u.detector = ?1 AND u.time > ?2"
 
 
 class DetectorHealth:

@@ -98,8 +98,5 @@ def _condition(name: str, inactive: list[Unanswered], opening: str, settings: Le
 
 
 def _opening(detector: str, last_answer: float | None, resolved: int) -> str:
-    return f"{detector}@{_time(last_answer)}" + (f"/{resolved}" if resolved else "")
-
-
-def _time(time: float | None) -> str:
-    return "start" if time is None else repr(time)
+    since = "start" if last_answer is None else repr(last_answer)
+    return f"{detector}@{since}" + (f"/{resolved}" if resolved else "")

@@ -1,14 +1,14 @@
 """Queries of the command `weir`: coverage, one request, alerts about Weir, silences, heartbeat."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from stream.errors import LedgerAbsent
 from stream.ledger.coverage import Coverage, coverage_of
-from stream.ledger.database_files import LedgerFiles
+from stream.ledger.database_files import LedgerFiles, Shards
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.queries.judged_answers import JudgedAnswers, judged_answers
 from stream.ledger.queries.judgments import judgments_of
@@ -87,22 +87,22 @@ class LedgerReader:
 
     def conversation(self, conversation_id: str, *, tenant: str, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of a tenant's conversation, oldest first; raises LedgerAbsent without a ledger."""
-        self.require()
-        names: list[str] = self._files.query(
-            lambda _, shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=limit), []
+        return self._conversation(
+            lambda shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=limit)
         )
-        return self._stories(names)
 
     def conversation_of(self, request_id: str, *, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of the conversation of a request, oldest first; [] without a conversation."""
-        self.require()
-        names: list[str] = self._files.query(
-            lambda _, shards: conversation_of_request(shards, request_id, limit=limit), []
-        )
-        return self._stories(names)
+        return self._conversation(lambda shards: conversation_of_request(shards, request_id, limit=limit))
 
-    def _stories(self, names: Sequence[str]) -> list[RequestStory]:
-        return [story for name in names if (story := self.request(name)) is not None]
+    def _conversation(self, names: Callable[[Shards], list[str]]) -> list[RequestStory]:
+        self.require()
+        return self._files.query(
+            lambda decisions, shards: [
+                story for name in names(shards) if (story := _request(decisions, shards, name)) is not None
+            ],
+            [],
+        )
 
     def require(self) -> None:
         """Raise LedgerAbsent, which names the folder, if there is no ledger."""
