@@ -1,5 +1,7 @@
 import pytest
 from support.console_ledger import LedgerMaker
+from support.ledger_log import Log
+from support.ledger_store import MemoryLedger
 
 
 @pytest.fixture
@@ -7,3 +9,14 @@ def maker(tmp_path):
     maker = LedgerMaker(tmp_path)
     yield maker
     maker.close()
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+@pytest.fixture
+def ledger():
+    with MemoryLedger() as made:
+        yield made

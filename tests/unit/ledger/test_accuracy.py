@@ -96,8 +96,7 @@ def joined(*records, partitions=2):
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
 @pytest.mark.parametrize("answers_first", [True, False])
-def test_labels_are_joined_in_any_order_from_any_partition_and_the_latest_label_counts(order, answers_first):
-    log = Log()
+def test_labels_are_joined_in_any_order_from_any_partition_and_the_latest_label_counts(log, order, answers_first):
     given = [label("a", 1.0, at=2.0), label("a", 0.0, at=1.0), label("b", 0.5), label("b", 1.0, label_id="other")]
     labels = [entry for row in order for entry in log.records("weir.feedback", given[row], partition=row % 2)]
     ends = log.inference(end("a", 100.0), end("b", 5_000.0))
@@ -105,8 +104,7 @@ def test_labels_are_joined_in_any_order_from_any_partition_and_the_latest_label_
     assert found == [(0, 1, 1.0), (3600, 1, 0.75)]
 
 
-def test_a_label_of_another_tenant_or_of_an_unknown_request_is_not_joined():
-    log = Log()
+def test_a_label_of_another_tenant_or_of_an_unknown_request_is_not_joined(log):
     labels = log.records("weir.feedback", label("a", 1.0, tenant="other"), label("unknown", 1.0))
     with MemoryLedger(2) as ledger:
         ledger.apply([*log.inference(request("a", 1.0), end("a", 2.0)), *labels])
@@ -161,9 +159,8 @@ def test_an_alert_names_at_most_32_keys():
     assert alert.summary.endswith(f"{found.wrong} wrong answers, {found.wrong} API keys. Tenant acme.")
 
 
-def test_an_alert_ends_when_the_labels_of_its_fall_expire_although_no_other_label_arrives():
+def test_an_alert_ends_when_the_labels_of_its_fall_expire_although_no_other_label_arrives(log):
     rules = AccuracySettings(reference_events=20, alarm_every_events=20)
-    log = Log()
     with MemoryLedger(tenants=lambda _tenant: TenantSettings(accuracy=rules), retention_seconds=3600.0) as ledger:
         for row in range(100):
             ledger.apply(log.inference(end(f"r{row}", float(row), owed=())))

@@ -15,8 +15,7 @@ def ledger():
         yield made
 
 
-def test_a_gap_fires_with_its_counts_and_requests_and_resolves_without_further_records(ledger):
-    log = Log()
+def test_a_gap_fires_with_its_counts_and_requests_and_resolves_without_further_records(log, ledger):
     ledger.apply(log.inference(tick(100.0), gap("s1", 7, 9, ("r7", "r8")), tick(101.0)))
     (fired,) = ledger.decide()
     assert (fired.detector, fired.tenant, fired.severity, fired.state) == ("gap", "_weir", "critical", "firing")
@@ -40,8 +39,7 @@ def test_a_gap_that_is_read_after_its_end_still_has_an_alert(ledger):
     assert (alert.opened_at, alert.resolved_at) == (100.0, 400.0)
 
 
-def test_a_gap_record_without_ticks_during_the_loss_resolves_after_its_own_time(ledger):
-    log = Log()
+def test_a_gap_record_without_ticks_during_the_loss_resolves_after_its_own_time(log, ledger):
     ledger.apply(log.inference(tick(100.0), gap("s1", 7, 9, time=3700.0), tick(3701.0)))
     assert states(ledger.decide(3)) == [FIRING]
     ledger.apply(log.inference(gap("s1", 12, 12, ("r12",), time=3705.0), tick(4004.0)))
@@ -59,8 +57,7 @@ def test_two_episodes_are_two_alerts_in_order(ledger):
     assert (first.resolved_at, second.opened_at, second.state) == (400.0, 400.0, "firing")
 
 
-def test_a_gap_waits_until_every_partition_has_a_later_tick():
-    log = Log()
+def test_a_gap_waits_until_every_partition_has_a_later_tick(log):
     with MemoryLedger(partitions=2) as ledger:
         ledger.apply(log.inference(tick(100.0), gap("s1", 1, 1), tick(105.0)))
         ledger.apply(log.inference(tick(100.0), partition=1))
@@ -69,8 +66,7 @@ def test_a_gap_waits_until_every_partition_has_a_later_tick():
         assert states(ledger.decide()) == [FIRING]
 
 
-def test_a_rebuilt_ledger_publishes_no_old_alert_again(ledger):
-    log = Log()
+def test_a_rebuilt_ledger_publishes_no_old_alert_again(log, ledger):
     records = log.inference(tick(100.0), gap("s1", 7, 9), tick(101.0), tick(9_000.0))
     ledger.apply(records).decide(3)
     with MemoryLedger(**SETTINGS) as rebuilt:

@@ -51,7 +51,7 @@ def test_the_same_log_has_the_same_alert_id_at_any_time():
 
 
 @pytest.mark.parametrize("verdicts_first", [False, True])
-def test_verdicts_that_kafka_deleted_before_a_rebuild_are_neither_missing_nor_late(verdicts_first):
+def test_verdicts_that_kafka_deleted_before_a_rebuild_are_neither_missing_nor_late(ledger, verdicts_first):
     """The source s0 ended before the oldest verdict.
 
     `score` lost the last verdict of s1, for an event after the oldest verdict.
@@ -67,18 +67,16 @@ def test_verdicts_that_kafka_deleted_before_a_rebuild_are_neither_missing_nor_la
             inference += log.inference(closed(300.0, source))
             verdicts += log.verdicts(forwarded({source: 300.0}, closed=(source,)))
     retained = verdicts[430:]
-    with MemoryLedger() as ledger:
-        for records in (retained, inference) if verdicts_first else (inference, retained):
-            ledger.apply(records)
-        (alert,) = ledger.decide()
-        total = ledger.store.coverage().total
+    for records in (retained, inference) if verdicts_first else (inference, retained):
+        ledger.apply(records)
+    (alert,) = ledger.decide()
+    total = ledger.store.coverage().total
     assert (alert.detector, alert.evidence) == ("coverage", ("r399",))
     assert (total.settled, total.missing, total.owed) == (184, 1, 185)
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_missing_verdicts_of_all_partitions_are_one_alert_with_the_oldest_requests_first(first):
-    log = Log()
+def test_missing_verdicts_of_all_partitions_are_one_alert_with_the_oldest_requests_first(log, first):
     with MemoryLedger(partitions=2) as ledger:
         for p, times in ((first, (40.0, 50.0, 80.0)), (1 - first, (10.0, 20.0, 30.0, 70.0))):
             events = [request(f"m{time:.0f}", time, owed=("pii",)) for time in times]
@@ -93,8 +91,7 @@ def test_missing_verdicts_of_all_partitions_are_one_alert_with_the_oldest_reques
     assert (hour.owed, hour.missing) == (7, 5)
 
 
-def test_hours_without_events_between_others_have_zeros_and_the_newest_72_hours_are_kept():
-    log = Log()
+def test_hours_without_events_between_others_have_zeros_and_the_newest_72_hours_are_kept(log):
     with MemoryLedger(partitions=2) as ledger:
         shards = [shard.database for shard in ledger.store.shards.values()]
         assert coverage_hours(shards) == []
@@ -159,34 +156,31 @@ def test_lag_is_the_difference_between_the_ticks_of_capture_and_score(observed):
     assert (idle.lag_seconds, idle.log_time) == (0.0, 500.0)
 
 
-def test_the_lag_alert_opens_only_for_a_lag_that_lasts_five_decisions():
-    log = Log()
-    with MemoryLedger() as ledger:
-        ledger.apply(log.inference(tick(100.0)) + log.verdicts(forwarded({"s1": 100.0})))
-        assert ledger.apply(log.inference(tick(400.0))).decide(2) == [], "score has not forwarded the tick yet"
-        assert ledger.apply(log.verdicts(forwarded({"s1": 400.0}))).decide() == []
-        (fired,) = ledger.apply(log.inference(tick(461.0))).decide(5)
-        assert (fired.detector, fired.state, fired.statistic) == ("lag", "firing", 61.0)
-        assert ledger.apply(log.verdicts(forwarded({"s1": 425.0}))).decide() == [], "above half of the bound"
-        (resolved,) = ledger.apply(log.verdicts(forwarded({"s1": 461.0}))).decide()
+def test_the_lag_alert_opens_only_for_a_lag_that_lasts_five_decisions(ledger, log):
+    ledger.apply(log.inference(tick(100.0)) + log.verdicts(forwarded({"s1": 100.0})))
+    assert ledger.apply(log.inference(tick(400.0))).decide(2) == [], "score has not forwarded the tick yet"
+    assert ledger.apply(log.verdicts(forwarded({"s1": 400.0}))).decide() == []
+    (fired,) = ledger.apply(log.inference(tick(461.0))).decide(5)
+    assert (fired.detector, fired.state, fired.statistic) == ("lag", "firing", 61.0)
+    assert ledger.apply(log.verdicts(forwarded({"s1": 425.0}))).decide() == [], "above half of the bound"
+    (resolved,) = ledger.apply(log.verdicts(forwarded({"s1": 461.0}))).decide()
     assert (resolved.alert_id, resolved.state) == (fired.alert_id, "resolved")
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_verdict_of_a_replayed_old_record_is_missing_only_after_score_has_read_the_record(restarted):
+def test_a_verdict_of_a_replayed_old_record_is_missing_only_after_score_has_read_the_record(ledger, restarted):
     """After an upgrade, `weir dlq replay` writes a record that was unreadable before; the gateway has restarted since then."""
     log, late, source = Log(), request("r1", 160.0, owed=("pii",)), "s2" if restarted else "s1"
-    with MemoryLedger() as ledger:
-        ledger.apply(log.inference(tick(3700.0)) + log.verdicts(forwarded({"s1": 3700.0})))
-        if restarted:
-            ledger.apply(log.inference(closed(3700.0)) + log.verdicts(forwarded({}, closed=("s1",))))
-        ledger.apply(log.inference(tick(3710.0, source)) + log.verdicts(forwarded({source: 3705.0})))
-        assert ledger.apply(log.inference(late)).decide() == []
-        assert ledger.apply(log.verdicts(forwarded({source: 3710.0}))).decide() == [], "this tick precedes the record"
-        (fired,) = ledger.apply(log.verdicts(forwarded({source: 3711.0}))).decide()
-        assert (fired.detector, fired.state) == ("coverage", "firing")
-        (resolved,) = ledger.apply(log.verdicts(verdict(late, "pii"))).decide()
-        assert (resolved.detector, resolved.state) == ("coverage", "resolved")
+    ledger.apply(log.inference(tick(3700.0)) + log.verdicts(forwarded({"s1": 3700.0})))
+    if restarted:
+        ledger.apply(log.inference(closed(3700.0)) + log.verdicts(forwarded({}, closed=("s1",))))
+    ledger.apply(log.inference(tick(3710.0, source)) + log.verdicts(forwarded({source: 3705.0})))
+    assert ledger.apply(log.inference(late)).decide() == []
+    assert ledger.apply(log.verdicts(forwarded({source: 3710.0}))).decide() == [], "this tick precedes the record"
+    (fired,) = ledger.apply(log.verdicts(forwarded({source: 3711.0}))).decide()
+    assert (fired.detector, fired.state) == ("coverage", "firing")
+    (resolved,) = ledger.apply(log.verdicts(verdict(late, "pii"))).decide()
+    assert (resolved.detector, resolved.state) == ("coverage", "resolved")
 
 
 def test_without_score_the_lag_counts_from_the_first_tick_of_the_source(observed):

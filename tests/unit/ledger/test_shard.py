@@ -23,11 +23,6 @@ EVENT, PII = request("r1", 10.0), request("r1", 10.0, owed=("pii",))
 
 
 @pytest.fixture
-def log():
-    return Log()
-
-
-@pytest.fixture
 def shard():
     shard = Shard(":memory:")
     yield shard

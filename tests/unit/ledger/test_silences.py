@@ -2,7 +2,6 @@
 
 import msgspec
 from support.events import event_of
-from support.ledger_log import Log
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
@@ -18,8 +17,7 @@ def records(log, *entries):
     return log.records("weir.alerts", *(event_of(data, "x", 1.0) for data in entries))
 
 
-def test_the_newest_silence_is_kept_and_alerts_are_unchanged(tmp_path):
-    log = Log()
+def test_the_newest_silence_is_kept_and_alerts_are_unchanged(log, tmp_path):
     ended = msgspec.structs.replace(SILENCE, at=150.0, until=150.0)
     decisions = Decisions(LedgerFiles(tmp_path).decisions)
     try:

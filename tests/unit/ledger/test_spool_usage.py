@@ -1,19 +1,11 @@
 """The alert about a full spool of a source, with hysteresis."""
 
-import pytest
 from support.events import closed, tick
 from support.ledger_log import Log
 from support.ledger_store import MemoryLedger, spooled, states
 
 
-@pytest.fixture
-def ledger():
-    with MemoryLedger() as made:
-        yield made
-
-
-def test_a_spool_fires_at_80_percent_and_resolves_below_60(ledger):
-    log = Log()
+def test_a_spool_fires_at_80_percent_and_resolves_below_60(log, ledger):
     assert ledger.apply(log.inference(spooled(tick(100.0), 0.79))).decide() == []
     ledger.apply(log.inference(spooled(tick(101.0), 0.8), spooled(tick(102.0), 0.9)))
     (fired,) = ledger.decide()
@@ -23,8 +15,7 @@ def test_a_spool_fires_at_80_percent_and_resolves_below_60(ledger):
     assert states(ledger.apply(log.inference(spooled(tick(104.0), 0.59))).decide()) == [("spool", "s1", "resolved")]
 
 
-def test_each_source_has_its_own_alert_and_a_closed_source_has_none(ledger):
-    log = Log()
+def test_each_source_has_its_own_alert_and_a_closed_source_has_none(log, ledger):
     ledger.apply(log.inference(spooled(tick(100.0), 0.9), spooled(tick(100.0, source="s2"), 0.95)))
     assert sorted(states(ledger.decide())) == [("spool", "s1", "firing"), ("spool", "s2", "firing")]
     ledger.apply(log.inference(closed(101.0, source="s2")))
@@ -36,8 +27,7 @@ def test_an_older_tick_is_ignored(ledger):
     assert ledger.decide() == []
 
 
-def test_the_newest_tick_of_all_partitions_decides():
-    log = Log()
+def test_the_newest_tick_of_all_partitions_decides(log):
     with MemoryLedger(partitions=2) as ledger:
         for partition in (0, 1):
             ledger.apply(log.inference(spooled(tick(100.0), 0.9), partition=partition))

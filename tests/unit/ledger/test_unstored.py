@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support import alert_records
 from support.events import event_of, tick
-from support.ledger_log import Log, end, gap, request, verdict
+from support.ledger_log import end, gap, request, verdict
 
 from stream.ledger.coverage import coverage_of
 from stream.ledger.database_files import LedgerFiles
@@ -31,11 +31,6 @@ HUGE = 2**63
 def unstored():
     """A mock that counts the skipped records."""
     return Mock()
-
-
-@pytest.fixture
-def log():
-    return Log()
 
 
 @pytest.fixture
