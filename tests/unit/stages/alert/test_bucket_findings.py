@@ -15,8 +15,7 @@ def clear(number):
     return bucket_finding(number, alarm=False)
 
 
-def test_one_alarm_opens_an_alert_and_three_consecutive_clear_buckets_resolve_it():
-    alerts = Alerts()
+def test_one_alarm_opens_an_alert_and_three_consecutive_clear_buckets_resolve_it(alerts):
     log = [clear(1), bucket_finding(2), clear(3), clear(4), bucket_finding(5), clear(6), clear(7), clear(8), clear(9)]
     records = alerts.run(log)
     assert told(records) == [("drift", "firing", 0, 15.0), ("drift", "firing", 1, 30.0), ("drift", "resolved", 2, 45.0)]
@@ -36,14 +35,12 @@ def test_the_setting_open_windows_is_the_number_of_consecutive_alarms_that_open_
     assert opened.data.causation_ids == tuple(event.id for event in log[3:])
 
 
-def test_the_span_is_a_child_of_the_finding_and_links_to_its_evidence():
-    alerts = Alerts()
+def test_the_span_is_a_child_of_the_finding_and_links_to_its_evidence(alerts):
     alerts.run([bucket_finding(7)])
     assert alerts.opened[0][2:] == (trace_of(7), (trace_of(8),))
 
 
-def test_a_stream_that_becomes_inactive_resolves_by_event_time():
-    alerts = Alerts()
+def test_a_stream_that_becomes_inactive_resolves_by_event_time(alerts):
     alerts.run([bucket_finding(1)])
     assert alerts.run([watch_tick(309.0)], 1) == []
     assert told(alerts.run([watch_tick(2000.0)], 2)) == [("drift", "resolved", 1, 310.0)]
@@ -94,9 +91,8 @@ def office_hours(day, *, alarm):
     return log
 
 
-def test_nights_and_weekends_do_not_resolve_an_alert_about_a_lasting_change():
+def test_nights_and_weekends_do_not_resolve_an_alert_about_a_lasting_change(alerts):
     log = [event for day in range(28) for event in office_hours(day, alarm=day >= 9)]
-    alerts = Alerts()
     records = alerts.run(log)
     assert {(record.data.alert_id, record.data.state) for record in records} == {(records[0].data.alert_id, "firing")}
     last = records[-1].data.at
@@ -105,23 +101,20 @@ def test_nights_and_weekends_do_not_resolve_an_alert_about_a_lasting_change():
     assert (record.data.state, record.data.at) == ("resolved", last + 4 * 86_400)
 
 
-def test_a_gap_of_more_than_a_week_ago_does_not_delay_the_resolution():
-    alerts = Alerts()
+def test_a_gap_of_more_than_a_week_ago_does_not_delay_the_resolution(alerts):
     log = [clear(1), *(bucket_finding(17_280 * 4 + 60 * minute) for minute in range(8 * 288))]
     alerts.run(log)
     last = log[-1].data.time
     assert told(alerts.run([watch_tick(last + 86_400)], len(log)))[0][3] == last + 600
 
 
-def test_a_feature_that_is_new_in_a_firing_alert_is_published_at_once():
-    alerts = Alerts()
+def test_a_feature_that_is_new_in_a_firing_alert_is_published_at_once(alerts):
     alerts.run([bucket_finding(number, feature="prompt_tokens") for number in range(1, 26)])
     (record,) = alerts.run([bucket_finding(26, feature="error"), bucket_finding(27, feature="prompt_tokens")], 25)
     assert (record.data.at, record.data.features) == (135.0, ("prompt_tokens", "error"))
 
 
-def test_an_alarm_without_events_is_no_new_window():
-    alerts = Alerts()
+def test_an_alarm_without_events_is_no_new_window(alerts):
     alerts.run([bucket_finding(1), bucket_finding(2, events=0), bucket_finding(3, events=0)])
     assert alerts.states[ACME].detectors["drift"].evidence.windows == 1
     assert told(alerts.run([watch_tick(2000.0)], 3)) == [("drift", "resolved", 1, 310.0)]
@@ -150,15 +143,13 @@ def test_the_evidence_of_a_window_counts_all_its_events():
     assert (len(record.data.evidence), record.data.evidence_total) == (20, 50)
 
 
-def test_a_duplicate_bucket_is_ignored():
-    alerts = Alerts()
+def test_a_duplicate_bucket_is_ignored(alerts):
     log = [bucket_finding(1), clear(2), bucket_finding(1), clear(2), clear(2)]
     assert len(alerts.run(log)) == 1
     assert alerts.states[ACME].detectors["drift"].clears == 1
 
 
-def test_a_detector_reset_does_not_count_as_a_clear_bucket():
-    alerts = Alerts()
+def test_a_detector_reset_does_not_count_as_a_clear_bucket(alerts):
     reset = bucket_finding(2, alarm=False)
     reset = msgspec.structs.replace(reset, data=msgspec.structs.replace(reset.data, feature=RESET))
     assert alerts.run([bucket_finding(1), reset]) != []

@@ -46,16 +46,14 @@ def test_the_alert_fires_while_the_source_is_inactive_and_becomes_critical_after
     assert len({record.alert_id for record in records}) == 1
 
 
-def test_duplicate_findings_after_a_crash_are_ignored():
-    alerts = Alerts()
+def test_duplicate_findings_after_a_crash_are_ignored(alerts):
     log = findings({"b": [(100, 200)]})
     alerts.run(log)
     alerts.restart()
     assert alerts.run(log, len(log)) == []
 
 
-def test_the_state_of_a_source_is_deleted_ten_minutes_after_its_alert_resolved():
-    alerts = Alerts()
+def test_the_state_of_a_source_is_deleted_ten_minutes_after_its_alert_resolved(alerts):
     alerts.run(findings({"b": [(100, 200)]}))
     (state,) = alerts.states.values()
     assert len(state.detectors) == 1

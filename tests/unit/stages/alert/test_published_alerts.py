@@ -28,8 +28,7 @@ def test_only_alerts_of_the_stage_itself_are_corrected():
     assert published(opened).streams(0) == {ACME}
 
 
-def test_records_that_are_published_again_after_a_restart_need_no_correction():
-    alerts = Alerts()
+def test_records_that_are_published_again_after_a_restart_need_no_correction(alerts):
     records = alerts.run(LOG)
     assert corrections([*records[:3], *records], alerts.states) == []
 
@@ -61,9 +60,8 @@ def test_a_resolution_with_the_revision_of_a_published_update_is_published_again
     assert corrections(records, alerts.states) == [("resolved", 2)]
 
 
-def test_the_newest_record_follows_an_old_one_of_a_paused_worker():
+def test_the_newest_record_follows_an_old_one_of_a_paused_worker(alerts):
     """Else compaction keeps the old one."""
-    alerts = Alerts()
     records = alerts.run(LOG)
     assert corrections([*records, records[0]], alerts.states) == [("resolved", 6)]
     assert corrections([*records, records[0], records[6]], alerts.states) == []

@@ -8,8 +8,7 @@ from stream.ledger.decisions import Decisions
 from stream.wire.ids import alert_id
 
 
-def test_the_first_finding_opens_an_alert_and_event_time_without_a_finding_resolves_it():
-    alerts = Alerts()
+def test_the_first_finding_opens_an_alert_and_event_time_without_a_finding_resolves_it(alerts):
     finding = finding_of("r1", 100.0, "pii")
     (opened,) = alerts.run([finding])
     record = opened.data
@@ -28,8 +27,7 @@ def test_the_first_finding_opens_an_alert_and_event_time_without_a_finding_resol
     assert alerts.run([watch_tick(900.0)], 3) == []
 
 
-def test_an_alert_of_an_idle_stream_resolves_after_a_restart():
-    alerts = Alerts()
+def test_an_alert_of_an_idle_stream_resolves_after_a_restart(alerts):
     alerts.run([finding_of("r1", 100.0, "pii")])
     alerts.restart()
     assert told(alerts.run([watch_tick(500.0)], 1)) == [("pii", "resolved", 1, 400.0)]
@@ -56,16 +54,14 @@ def test_an_event_that_two_versions_of_a_detector_scored_counts_once():
     assert (records[-1].data.events, records[-1].data.evidence_total) == (11, 11)
 
 
-def test_the_next_finding_after_a_resolve_opens_another_alert():
-    alerts = Alerts()
+def test_the_next_finding_after_a_resolve_opens_another_alert(alerts):
     log = [finding_of("r1", 100.0, "pii"), watch_tick(500.0), finding_of("r2", 501.0, "pii")]
     first, _, second = alerts.run(log)
     assert first.data.alert_id != second.data.alert_id
     assert second.data.evidence == ("r2",)
 
 
-def test_a_duplicate_finding_is_ignored_even_after_its_alert_has_resolved():
-    alerts = Alerts()
+def test_a_duplicate_finding_is_ignored_even_after_its_alert_has_resolved(alerts):
     finding = finding_of("r1", 100.0, "pii")
     alerts.run([finding, finding, watch_tick(500.0)])
     assert alerts.run([finding], 3) == []
@@ -148,8 +144,7 @@ def test_updates_are_published_when_they_are_due_for_any_steps_of_event_time():
     assert coarse[1].data.evidence_total == 5
 
 
-def test_a_finding_publishes_an_update_that_is_due():
-    alerts = Alerts()
+def test_a_finding_publishes_an_update_that_is_due(alerts):
     log = [finding_of("r1", 100.0, "pii"), finding_of("r2", 105.0, "pii"), finding_of("r3", 112.0, "pii")]
     assert told(alerts.run(log)) == [("pii", "firing", 0, 100.0), ("pii", "firing", 1, 112.0)]
 
@@ -161,8 +156,7 @@ def test_an_alert_becomes_critical_at_its_number_of_findings_and_is_published_im
     assert records[1].severitytext == "critical"
 
 
-def test_evidence_is_bounded_and_has_the_first_and_the_newest_requests():
-    alerts = Alerts()
+def test_evidence_is_bounded_and_has_the_first_and_the_newest_requests(alerts):
     log = [finding_of(f"r{number}", 100.0 + number / 10, "pii", principal=f"k{number}") for number in range(100)]
     alerts.run(log)
     (update,) = alerts.run([watch_tick(112.0)], 100)
@@ -175,9 +169,8 @@ def test_evidence_is_bounded_and_has_the_first_and_the_newest_requests():
 
 
 @pytest.mark.parametrize(("others", "shown"), [(32, 1000), (300, 1002)])
-def test_the_key_with_the_most_findings_is_named_although_its_findings_are_the_last(others, shown):
+def test_the_key_with_the_most_findings_is_named_although_its_findings_are_the_last(alerts, others, shown):
     """With more than 256 keys, a count can be too high by 1/256 of all findings."""
-    alerts = Alerts()
     names = [name for index in range(others) for name in [f"k{index}"] * 2] + ["mallory"] * 1000
     log = [finding_of(f"r{number}", 100.0 + number / 100, "pii", principal=name) for number, name in enumerate(names)]
     alerts.run(log)
@@ -217,8 +210,7 @@ def test_after_a_crash_between_publishing_and_writing_records_are_published_agai
     ],
     ids=["finding", "tick"],
 )
-def test_records_that_are_read_again_after_their_state_was_written_change_nothing(log):
-    alerts = Alerts()
+def test_records_that_are_read_again_after_their_state_was_written_change_nothing(alerts, log):
     alerts.run(log)
     assert alerts.changed()[ACME].offset == len(log) - 1
     alerts.restart()
@@ -233,9 +225,8 @@ def test_a_finding_below_the_tenants_threshold_opens_no_alert_and_is_no_evidence
     assert alerts.run([finding_of("r1", 100.0, "pii")], 2) == [], "a duplicate finding is below the threshold too"
 
 
-def test_a_state_without_an_alert_is_deleted_and_a_firing_one_is_kept():
+def test_a_state_without_an_alert_is_deleted_and_a_firing_one_is_kept(alerts):
     start, day = 1_800_000_000.0, 86_400.0
-    alerts = Alerts()
     assert len(alerts.run([watch_tick(start), finding_of("r1", start, "pii")])) == 1
     assert alerts.run([watch_tick(start + 299.0)], 2) == []
     assert len(alerts.run([watch_tick(start + 500.0)], 3)) == 1
