@@ -48,8 +48,12 @@ def refused(record):
     return [name for name, passed in record.gates.items() if not passed]
 
 
-def test_drift_and_a_second_detector_cause_a_request_with_its_evidence():
-    run = Run()
+@pytest.fixture
+def run():
+    return Run()
+
+
+def test_drift_and_a_second_detector_cause_a_request_with_its_evidence(run):
     first, second = run(alert("toxicity", 110.0), alert("drift", 120.0))
     assert (first.record.state, refused(first.record)) == ("suppressed", ["agree"])
     record = second.record
@@ -63,8 +67,7 @@ def test_drift_and_a_second_detector_cause_a_request_with_its_evidence():
     assert second.links == (trace_of(8),)
 
 
-def test_alerts_about_weir_itself_cause_no_decision():
-    run = Run()
+def test_alerts_about_weir_itself_cause_no_decision(run):
     assert run(*(alert(name, 100.0, tenant="_weir") for name in ("silence", "coverage", "lag", "drift", "pii"))) == []
     assert run.state.alerts.firing == {}
     assert run.last(alert("drift", 100.0), alert("pii", 101.0)).state == "requested", (
@@ -79,8 +82,7 @@ def test_retraining_is_not_requested_without_drift(detector):
     assert record.reason == f"needs drift; firing: {detector}"
 
 
-def test_drift_alone_is_not_enough_and_drift_on_both_sides_is_one_detector():
-    run = Run()
+def test_drift_alone_is_not_enough_and_drift_on_both_sides_is_one_detector(run):
     assert refused(run.last(alert("drift", 110.0), alert("drift", 111.0, side="output"))) == ["agree"]
     assert run.last(alert("pii", 112.0, side="output")).state == "requested"
     missing = Run(agreeing_alerts=3).last(alert("pii", 110.0), alert("toxicity", 111.0))
@@ -117,8 +119,7 @@ def test_an_alert_with_32_keys_can_have_more_keys_than_it_names():
     assert record.reason == "API keys: has at least 35, needs 40"
 
 
-def test_drift_is_suppressed_while_the_fixed_prompts_changed_too():
-    run = Run()
+def test_drift_is_suppressed_while_the_fixed_prompts_changed_too(run):
     told = run(
         alert("toxicity", 110.0),
         alert("drift", 120.0, sentinels="moved"),
@@ -135,8 +136,7 @@ def test_drift_is_suppressed_while_the_fixed_prompts_changed_too():
     assert off.last(alert("toxicity", 110.0), alert("drift", 120.0, sentinels="moved")).state == "requested"
 
 
-def test_the_result_of_the_fixed_prompts_is_stored_in_the_state():
-    run = Run()
+def test_the_result_of_the_fixed_prompts_is_stored_in_the_state(run):
     run(alert("toxicity", 110.0), alert("drift", 120.0, sentinels="moved"))
     run.reload()
     assert run(alert("drift", 130.0, revision=1)) == []
@@ -146,9 +146,8 @@ def test_the_result_of_the_fixed_prompts_is_stored_in_the_state():
     )
 
 
-def test_alerts_caused_by_one_flooding_key_do_not_count_as_a_second_detector():
+def test_alerts_caused_by_one_flooding_key_do_not_count_as_a_second_detector(run):
     """The key has a small share of all traffic and all of the toxicity findings."""
-    run = Run()
     flood = alert("toxicity", 110.0, events=60, principals={"k9": 60})
     record = run.last(flood, alert("drift", 120.0, events=600, principals={"k1": 200, "k2": 200, "k3": 140, "k9": 60}))
     assert (record.state, refused(record)) == ("suppressed", ["largest_share"])
@@ -171,8 +170,7 @@ def test_the_share_of_a_key_is_from_all_findings_of_an_alert(keys, share):
     assert refused(record) == (["largest_share"] if share > 0.5 else [])
 
 
-def test_a_suppression_is_published_once_per_alert_set_and_failed_gates_and_can_become_a_request():
-    run = Run()
+def test_a_suppression_is_published_once_per_alert_set_and_failed_gates_and_can_become_a_request(run):
     few = {"events": 10, "principals": {"k1": 4, "k2": 3, "k3": 3}}
     told = run(
         alert("toxicity", 110.0, **few),
@@ -301,8 +299,7 @@ def test_the_versions_change_with_the_settings_of_the_tenant():
     assert first["settings"] != other["settings"]
 
 
-def test_a_resolved_alert_does_not_count_and_its_duplicate_does_not_fire_it_again():
-    run = Run()
+def test_a_resolved_alert_does_not_count_and_its_duplicate_does_not_fire_it_again(run):
     opened = alert("toxicity", 110.0)
     run(opened, alert("toxicity", 115.0, state="resolved", revision=1))
     assert run(opened) == []
@@ -310,8 +307,7 @@ def test_a_resolved_alert_does_not_count_and_its_duplicate_does_not_fire_it_agai
     assert refused(run.last(alert("drift", 120.0))) == ["agree"]
 
 
-def test_alerts_that_are_read_again_after_a_crash_cause_no_second_decision():
-    run = Run()
+def test_alerts_that_are_read_again_after_a_crash_cause_no_second_decision(run):
     log = [alert("toxicity", 110.0), alert("drift", 120.0)]
     run(*log)
     run.reload()
@@ -365,14 +361,12 @@ def test_the_same_alerts_cause_another_request_after_the_cool_down():
     assert again.retraining_id != first.retraining_id
 
 
-def test_an_update_of_a_requests_alert_is_not_suppressed_after_another_alert_resolved():
-    run = Run()
+def test_an_update_of_a_requests_alert_is_not_suppressed_after_another_alert_resolved(run):
     run(alert("toxicity", 110.0), alert("drift", 120.0), alert("toxicity", 125.0, state="resolved", revision=1))
     assert run(alert("drift", 130.0, revision=1)) == []
 
 
-def test_the_data_of_a_request_begin_with_the_windows_that_opened_the_first_alert():
-    run = Run()
+def test_the_data_of_a_request_begin_with_the_windows_that_opened_the_first_alert(run):
     run.stage = Retraining(settings(alerts={"open_windows": 3}))
     (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
     assert request.since == 85.0

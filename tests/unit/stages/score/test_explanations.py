@@ -98,8 +98,12 @@ def prompt(request_id, text, at=100.0, tenant="acme"):
     return event_of(data, f"{request_id}/request", at, key="key", correlationid=request_id)
 
 
-async def test_an_explanation_has_offsets_and_weights_and_no_text():
-    stage = Stage()
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+async def test_an_explanation_has_offsets_and_weights_and_no_text(stage):
     stage.offer(TEXT)
     await stage.until(published=1)
     ((partition, event),) = stage.published
@@ -126,8 +130,7 @@ async def test_the_models_get_no_question_while_an_event_waits_for_them():
     await asyncio.gather(work, return_exceptions=True)
 
 
-async def test_the_size_of_a_question_is_bounded():
-    stage = Stage()
+async def test_the_size_of_a_question_is_bounded(stage):
     text = " ".join(f"{'x' * 35}{number}" for number in range(400)) + " bad"
     stage.offer(text)
     await stage.until(published=1)
@@ -136,8 +139,7 @@ async def test_the_size_of_a_question_is_bounded():
     assert len(stage.published[0][1].data.words) <= MOST_WORDS
 
 
-async def test_of_a_flood_three_verdicts_are_explained_per_stream_and_window():
-    stage = Stage()
+async def test_of_a_flood_three_verdicts_are_explained_per_stream_and_window(stage):
     stage.offer(*[TEXT] * 200)
     stage.offer(*[TEXT] * 5, tenant="other")
     stage.offer(*[TEXT] * 5, at=400.0)
@@ -163,8 +165,7 @@ async def test_verdicts_beyond_the_queue_late_verdicts_and_long_texts_are_not_ex
         assert not stage.published
 
 
-async def test_only_flagged_verdicts_of_detectors_that_explain_are_explained():
-    stage = Stage()
+async def test_only_flagged_verdicts_of_detectors_that_explain_are_explained(stage):
     stage.offer(TEXT, flagged=False)
     stage.offer(TEXT, detector="pii")
     off = Stage(findings=0)
@@ -186,10 +187,9 @@ def test_the_limit_is_per_stream_and_detector_and_is_renewed_with_event_time():
     assert len(allowance._spent) == 4_096
 
 
-async def test_the_text_of_the_part_of_the_verdict_is_explained():
+async def test_the_text_of_the_part_of_the_verdict_is_explained(stage):
     messages = (Message.of_text("user", "all good"), Message.of_text("tool", TEXT))
     event = event_of(a_request("r1", messages=messages), "r1/request", 100.0)
-    stage = Stage()
     stage.explainer.offer(
         0, event, [verdict(event, "toxicity", "1", EventScore(score=0.9, flagged=True, part="/messages/1/parts/0"))]
     )

@@ -12,6 +12,11 @@ from stream.wire.ids import bucket_finding_id
 KEY = "_weir\x1f\x1f"
 
 
+@pytest.fixture
+def watch():
+    return SourceLiveness(rules(1))
+
+
 def test_an_inactive_source_has_a_finding_per_bucket_and_clear_findings_after_it_is_active_again():
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 200)]})
     events = found(SourceLiveness(rules(1)), lane)
@@ -27,9 +32,8 @@ def test_an_inactive_source_has_a_finding_per_bucket_and_clear_findings_after_it
     assert decode(record.value, record.headers) == event
 
 
-def test_the_finding_is_made_at_the_end_of_a_bucket_60_s_after_the_last_time_of_the_source():
+def test_the_finding_is_made_at_the_end_of_a_bucket_60_s_after_the_last_time_of_the_source(watch):
     (lane,) = tick_lanes(200, {"a": [], "b": [(121, 200)]})
-    watch = SourceLiveness(rules(1))
     assert found(watch, lane[:179]) == []
     assert told(found(watch, lane[179:180], 179)) == [("b", 180.0, True)]
     (lane,) = tick_lanes(200, {"a": [], "b": [(122, 200)]})
@@ -43,9 +47,8 @@ def test_a_source_that_closes_is_not_inactive_and_a_source_that_closes_late_has_
     assert [alarm for _, _, alarm in told(found(SourceLiveness(rules(1)), lane))] == [True, False, False, False]
 
 
-def test_a_source_that_is_connected_again_later_than_the_others_after_an_outage_has_no_finding():
+def test_a_source_that_is_connected_again_later_than_the_others_after_an_outage_has_no_finding(watch):
     """Each second, Kafka stores 30 s of the backlog of `a`."""
-    watch = SourceLiveness(rules(1))
     (lane,) = tick_lanes(120, {"a": [], "b": []})
     log = [msgspec.structs.replace(event.data, logged=event.time) for event in lane]
     for second in range(1, 31):
@@ -67,8 +70,7 @@ def test_a_source_that_is_active_in_one_partition_is_not_inactive():
     assert found(SourceLiveness(rules(2)), log) == []
 
 
-def test_a_clock_that_jumps_by_years_makes_a_bounded_number_of_findings():
-    watch = SourceLiveness(rules(1))
+def test_a_clock_that_jumps_by_years_makes_a_bounded_number_of_findings(watch):
     (lane,) = tick_lanes(200, {"a": [], "b": [(50, 200)]})
     events = found(watch, lane)
     assert told(events)
@@ -88,7 +90,7 @@ def test_a_source_that_never_returns_is_forgotten_with_its_state():
 
 
 @pytest.mark.parametrize("cut", [1, 150, 165, 179, 180, 215, 399])
-def test_a_restored_state_continues_and_duplicate_ticks_are_ignored(cut):
+def test_a_restored_state_continues_and_duplicate_ticks_are_ignored(watch, cut):
     """All ticks are read again.
 
     At 165 s, `b` is released, and `c`, which became inactive later, still holds the watermark back.
@@ -96,16 +98,14 @@ def test_a_restored_state_continues_and_duplicate_ticks_are_ignored(cut):
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 400)], "c": [(110, 200)]})
     expected = found(SourceLiveness(rules(1)), lane)
     assert ("c", 180.0, True) in told(expected)
-    watch = SourceLiveness(rules(1))
     before = found(watch, lane[:cut])
     again = SourceLiveness(rules(1), decode_liveness(watch.snapshot()))
     assert again.offset == cut - 1
     assert before + found(again, lane) == expected
 
 
-def test_the_state_is_written_at_the_first_tick_and_at_the_end_of_each_bucket():
+def test_the_state_is_written_at_the_first_tick_and_at_the_end_of_each_bucket(watch):
     (lane,) = tick_lanes(100, {"a": []})
-    watch = SourceLiveness(rules(1))
     written = []
     for offset, tick in enumerate(lane):
         watch.apply(tick.data, offset)
@@ -122,8 +122,7 @@ def test_a_state_of_other_buckets_or_partitions_is_an_error(other):
         SourceLiveness(msgspec.structs.replace(rules(1), **other), state)
 
 
-def test_a_tick_of_a_partition_that_does_not_exist_is_ignored():
-    watch = SourceLiveness(rules(1))
+def test_a_tick_of_a_partition_that_does_not_exist_is_ignored(watch):
     assert watch.apply(score_tick(7, {"a": START}).data, 0) == []
     assert watch.apply(score_tick(-1, {"a": START}).data, 1) == []
     assert decode_liveness(watch.snapshot()).lanes[0].sources.sources == {}

@@ -14,6 +14,11 @@ def tick(partition, closed=(), logged=None, **sources):
     return Tick(stage="score", partition=partition, sources=sources, closed=closed, logged=logged)
 
 
+@pytest.fixture
+def watermark():
+    return Watermark(1, 60)
+
+
 def test_a_new_stage_has_no_watermark_before_a_tick_of_every_partition():
     watermark = Watermark(3, 60)
     assert not watermark.apply(tick(0, a=10.0))
@@ -33,16 +38,14 @@ def test_the_watermark_is_the_minimum_over_sources_and_partitions_and_never_decr
     assert watermark.lag_seconds == 2.0
 
 
-def test_a_closed_source_whose_clock_was_ahead_no_longer_counts_as_lag():
-    watermark = Watermark(1, 60)
+def test_a_closed_source_whose_clock_was_ahead_no_longer_counts_as_lag(watermark):
     watermark.apply(tick(0, a=10.0, ahead=86_410.0))
     assert watermark.lag_seconds == 86_400.0
     watermark.apply(tick(0, a=11.0, closed=("ahead",)))
     assert (watermark.value, watermark.lag_seconds) == (11.0, 0.0)
 
 
-def test_a_watermark_that_is_ahead_of_every_live_source_has_no_lag():
-    watermark = Watermark(1, 60)
+def test_a_watermark_that_is_ahead_of_every_live_source_has_no_lag(watermark):
     watermark.apply(tick(0, ahead=86_410.0))
     watermark.apply(tick(0, closed=("ahead",)))
     watermark.apply(tick(0, a=11.0))
@@ -86,8 +89,7 @@ def test_a_source_that_is_connected_again_later_than_the_others_after_an_outage_
 
 
 @pytest.mark.parametrize("burst", [2, 10])
-def test_a_source_is_released_after_the_same_time_if_kafka_stores_the_ticks_in_bursts(burst):
-    watermark = Watermark(1, 60)
+def test_a_source_is_released_after_the_same_time_if_kafka_stores_the_ticks_in_bursts(watermark, burst):
     watermark.apply(tick(0, logged=1000.0, a=0.0, b=0.0))
     released = None
     for second in range(1, 100):
@@ -96,16 +98,14 @@ def test_a_source_is_released_after_the_same_time_if_kafka_stores_the_ticks_in_b
     assert released == 60
 
 
-def test_if_the_clock_of_kafka_goes_back_the_next_steps_count():
-    watermark = Watermark(1, 60)
+def test_if_the_clock_of_kafka_goes_back_the_next_steps_count(watermark):
     watermark.apply(tick(0, logged=9000.0, a=0.0, b=0.0))
     for second in range(1, 62):
         watermark.apply(tick(0, logged=1000.0 + second, a=float(second)))
     assert watermark.released() == {"b"}
 
 
-def test_a_released_source_holds_back_the_watermark_again_after_it_is_active():
-    watermark = Watermark(1, 60)
+def test_a_released_source_holds_back_the_watermark_again_after_it_is_active(watermark):
     run(watermark, "ab", 1, 10, 1)
     run(watermark, "a", 11, 80, 1)
     run(watermark, "b", 81, 81, 1)
@@ -114,8 +114,7 @@ def test_a_released_source_holds_back_the_watermark_again_after_it_is_active():
     assert watermark.released() == set()
 
 
-def test_a_source_that_is_far_behind_does_not_hold_back_the_watermark_until_it_has_caught_up():
-    watermark = Watermark(1, 60)
+def test_a_source_that_is_far_behind_does_not_hold_back_the_watermark_until_it_has_caught_up(watermark):
     run(watermark, "a", 1000, 1010, 1)
     for second in range(1, 20):
         watermark.apply(tick(0, a=1010.0 + second, b=10.0 + second))
@@ -128,8 +127,7 @@ def test_a_source_that_is_far_behind_does_not_hold_back_the_watermark_until_it_h
     assert watermark.value == 1030.0
 
 
-def test_a_closed_source_is_removed_and_without_sources_the_watermark_does_not_change():
-    watermark = Watermark(1, 60)
+def test_a_closed_source_is_removed_and_without_sources_the_watermark_does_not_change(watermark):
     watermark.apply(tick(0, a=10.0, b=5.0))
     assert watermark.apply(tick(0, closed=("b",), a=11.0))
     assert watermark.value == 11.0
@@ -139,8 +137,7 @@ def test_a_closed_source_is_removed_and_without_sources_the_watermark_does_not_c
     assert watermark.apply(tick(0, c=20.0))
 
 
-def test_duplicate_ticks_of_a_closed_source_are_ignored():
-    watermark = Watermark(1, 60)
+def test_duplicate_ticks_of_a_closed_source_are_ignored(watermark):
     run(watermark, "a", 1, 10, 1)
     watermark.apply(tick(0, odd=3600.0))
     watermark.apply(tick(0, odd=3601.0, closed=("odd",)))
@@ -154,8 +151,7 @@ def test_duplicate_ticks_of_a_closed_source_are_ignored():
     assert watermark.live() == {"b", "odd"}, "a tick with a newer time is no duplicate"
 
 
-def test_the_number_of_stored_closed_sources_is_bounded():
-    watermark = Watermark(1, 60)
+def test_the_number_of_stored_closed_sources_is_bounded(watermark):
     for number in range(1000):
         watermark.apply(tick(0, (f"s{number}",), a=float(number), **{f"s{number}": float(number)}))
     ended = watermark.lanes[0].ended
@@ -181,15 +177,13 @@ def test_a_clock_that_jumps_does_not_make_other_sources_inactive(step):
     assert watermark.value == 75.0
 
 
-def test_a_tick_of_a_partition_that_does_not_exist_is_ignored():
-    watermark = Watermark(1, 60)
+def test_a_tick_of_a_partition_that_does_not_exist_is_ignored(watermark):
     assert not watermark.apply(tick(7, a=1.0))
     assert not watermark.apply(tick(-1, a=1.0))
     assert watermark.live() == set()
 
 
-def test_the_state_is_bounded_if_many_sources_are_lost():
-    watermark = Watermark(1, 60)
+def test_the_state_is_bounded_if_many_sources_are_lost(watermark):
     for number in range(1_000):
         for second in range(0, 80, 20):
             lost = {f"lost-{number}": 100.0 * number} if second == 0 else {}
