@@ -31,6 +31,11 @@ def started():
     return log
 
 
+@pytest.fixture
+def log():
+    return started()
+
+
 def applied(log, lanes, draw=None):
     """Apply the records of all partitions, each partition in order.
 
@@ -63,8 +68,7 @@ def ticked(log, at):
         (end(1, "m_222222222222", status="error"), None),
     ],
 )
-def test_failed_requests_and_empty_answers_are_failures_and_cancelled_ones_do_not_count(record, expected):
-    log = started()
+def test_failed_requests_and_empty_answers_are_failures_and_cancelled_ones_do_not_count(log, record, expected):
     log.apply(record, 0)
     ticked(log, 10)
     tests = log.state.models[KEY].canary.tests
@@ -72,8 +76,7 @@ def test_failed_requests_and_empty_answers_are_failures_and_cancelled_ones_do_no
     assert (None if block is None else (block.events, block.flagged)) == expected
 
 
-def test_verdict_and_end_of_a_request_without_a_conversation_id_are_of_one_conversation():
-    log = started()
+def test_verdict_and_end_of_a_request_without_a_conversation_id_are_of_one_conversation(log):
     log.apply(verdict(1, M1))
     log.apply(end(1), 0)
     ticked(log, 10)
@@ -83,16 +86,14 @@ def test_verdict_and_end_of_a_request_without_a_conversation_id_are_of_one_conve
 
 
 @pytest.mark.parametrize(("side", "expected"), [("output", [0]), ("input", [])])
-def test_an_error_on_an_answer_starts_the_test_of_its_detector_without_an_event(side, expected):
-    log = started()
+def test_an_error_on_an_answer_starts_the_test_of_its_detector_without_an_event(log, side, expected):
     log.apply(verdict(1, M1, label="error", side=side))
     ticked(log, 10)
     tests = log.state.models[KEY].canary.tests
     assert [test.block[1].events for test in tests.values()] == expected
 
 
-def test_evidence_about_failures_alone_promotes_no_version():
-    log = started()
+def test_evidence_about_failures_alone_promotes_no_version(log):
     for number in range(300):
         for version in (M1, "b1"):
             log.apply(end(number, version), number % SIGNAL_PARTITIONS)
@@ -118,8 +119,7 @@ def test_neither_the_order_between_partitions_nor_restarts_change_the_decisions(
         assert applied(started(), lanes.values(), random.Random(seed)) == expected
 
 
-def test_an_answer_with_verdicts_of_two_versions_of_a_detector_counts_once():
-    log = started()
+def test_an_answer_with_verdicts_of_two_versions_of_a_detector_counts_once(log):
     for version in ("1", "2"):
         event = verdict(1, M1)
         data = msgspec.structs.replace(event.data, version=version)

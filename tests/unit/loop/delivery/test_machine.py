@@ -27,6 +27,16 @@ def fresh():
     return ModelDelivery(tenant="t", model="m")
 
 
+@pytest.fixture
+def state():
+    return fresh()
+
+
+@pytest.fixture
+def delivery(state):
+    return Delivery(state, DIRECT)
+
+
 def verdict(time, version, flagged, *, detector="repetition", conversation=None, request=None):
     name = f"{time}/{version}/{detector}"
     return HeldVerdict(time, name, conversation or name, "t\x1fm", detector, version, flagged, request or name)
@@ -134,9 +144,7 @@ def test_a_canary_without_a_decision_holds_and_then_expires_to_the_champion():
     assert decisions[-1].route.at == 100.0
 
 
-def test_only_the_detectors_of_the_alarm_and_two_more_decide():
-    state = fresh()
-    delivery = Delivery(state, DIRECT)
+def test_only_the_detectors_of_the_alarm_and_two_more_decide(state, delivery):
     delivery.progress(blessed(detectors=("drift", "toxicity")), 0.0)
     assert state.canary.detectors == ("failure", "refusal", "repetition", "toxicity")
     for second in range(200):
@@ -146,9 +154,7 @@ def test_only_the_detectors_of_the_alarm_and_two_more_decide():
 
 
 @pytest.mark.parametrize(("errors", "ends"), [(True, []), (False, ["promoted"])])
-def test_no_version_is_promoted_if_the_detector_of_the_alarm_could_read_no_answer(errors, ends):
-    state = fresh()
-    delivery = Delivery(state, DIRECT)
+def test_no_version_is_promoted_if_the_detector_of_the_alarm_could_read_no_answer(delivery, errors, ends):
     delivery.progress(blessed(detectors=("toxicity",)), 0.0)
     decisions = []
     for second in range(400):
@@ -159,18 +165,14 @@ def test_no_version_is_promoted_if_the_detector_of_the_alarm_could_read_no_answe
     assert states(decisions) == ends
 
 
-def test_the_detectors_of_the_request_are_stored_until_the_version_is_blessed():
-    state = fresh()
-    delivery = Delivery(state, DIRECT)
+def test_the_detectors_of_the_request_are_stored_until_the_version_is_blessed(state, delivery):
     requested = msgspec.structs.replace(blessed(""), state="requested", detectors=("injection",))
     assert not delivery.progress(requested, 0.0)
     delivery.progress(blessed(), 1.0)
     assert "injection" in state.canary.detectors
 
 
-def test_a_duplicate_verdict_and_later_answers_of_one_conversation_are_not_counted():
-    state = fresh()
-    delivery = Delivery(state, DIRECT)
+def test_a_duplicate_verdict_and_later_answers_of_one_conversation_are_not_counted(state, delivery):
     delivery.progress(blessed(), 0.0)
     for _ in range(5):
         delivery.verdict(verdict(1, M1, True))
@@ -183,8 +185,7 @@ def test_a_duplicate_verdict_and_later_answers_of_one_conversation_are_not_count
     assert state.canary.counts == {"repetition": 3, "refusal": 1}
 
 
-def test_in_the_shadow_only_the_copy_of_the_first_answer_of_a_conversation_is_counted():
-    state = fresh()
+def test_in_the_shadow_only_the_copy_of_the_first_answer_of_a_conversation_is_counted(state):
     delivery = Delivery(state, DeliverySettings())
     delivery.progress(blessed(), 0.0)
     for second, (version, request) in enumerate(
@@ -196,8 +197,7 @@ def test_in_the_shadow_only_the_copy_of_the_first_answer_of_a_conversation_is_co
     assert (test.champion.events, test.challenger.events) == (1, 1)
 
 
-def test_the_first_answers_of_16384_conversations_are_known_and_no_more():
-    state = fresh()
+def test_the_first_answers_of_16384_conversations_are_known_and_no_more(state):
     delivery = Delivery(state, DIRECT.model_copy(update={"min_events": 100_000}))
     delivery.progress(blessed(), 0.0)
     for second in range(32_768):
@@ -211,9 +211,8 @@ def test_the_first_answers_of_16384_conversations_are_known_and_no_more():
     assert len(state.canary.first_answers) == 16_384
 
 
-def test_a_duplicate_of_any_earlier_verdict_is_not_counted():
+def test_a_duplicate_of_any_earlier_verdict_is_not_counted(state):
     """Score can read hours of the log again, for example after its offsets were reset."""
-    state = fresh()
     delivery = Delivery(state, DIRECT.model_copy(update={"min_events": 10_000}))
     delivery.progress(blessed(), 0.0)
     verdicts = [verdict(second, version, False) for second in range(2_000) for version in ("b1", M1)]
@@ -262,16 +261,14 @@ def test_a_published_route_replaces_an_older_state():
     assert not Delivery(older, settings).verdict(verdict(9, M1, True))
 
 
-def test_without_a_stored_state_the_canary_continues_from_its_route():
+def test_without_a_stored_state_the_canary_continues_from_its_route(state):
     decisions = run(DeliverySettings(min_events=20, shadow_share=0.5), (0.0, 0.0), 700, 1)
     route = next(d.route for d in decisions if d.route.weights.get(M1) == 5)
-    state = fresh()
     Delivery(state, DeliverySettings()).adopt(route)
     assert (state.canary.version, state.canary.step, state.epoch) == (M1, 0, route.epoch)
 
 
-def test_a_canary_whose_steps_became_fewer_is_still_promoted():
-    state = fresh()
+def test_a_canary_whose_steps_became_fewer_is_still_promoted(state):
     delivery = Delivery(state, DIRECT.model_copy(update={"steps": (5, 25, 50, 100)}))
     delivery.progress(blessed(), 0.0)
     state.canary.step = 2
@@ -299,8 +296,7 @@ def test_a_rejection_that_was_sent_before_the_decision_of_the_gate_was_read_ends
     assert not delivery.progress(rejected, 2.0)
 
 
-def test_evidence_that_would_be_enough_for_one_detector_is_not_enough_for_one_of_several():
-    state = fresh()
+def test_evidence_that_would_be_enough_for_one_detector_is_not_enough_for_one_of_several(state):
     delivery, number = Delivery(state, DIRECT), 0
     delivery.progress(blessed(), 0.0)
     while number < 2 or state.canary.tests["repetition"].e_harm < 1 / DIRECT.rollback_alpha:
@@ -309,9 +305,7 @@ def test_evidence_that_would_be_enough_for_one_detector_is_not_enough_for_one_of
             assert not delivery.verdict(verdict(number, version, version == M1))
 
 
-def test_a_newer_blessed_version_replaces_the_canary():
-    state = fresh()
-    delivery = Delivery(state, DIRECT)
+def test_a_newer_blessed_version_replaces_the_canary(delivery):
     delivery.progress(blessed(), 0.0)
     decisions = delivery.progress(blessed(M2, "rt_2"), 1.0)
     assert states(decisions) == ["expired", "canary"]
@@ -351,10 +345,8 @@ def test_the_records_of_a_trainer_that_lost_the_request_are_ignored():
     assert owned(("started", 2), ("blessed", 2), ("failed", 2)) == ["canary", "rolled_back"]
 
 
-def test_a_request_whose_training_made_the_champion_again_ends_as_promoted():
+def test_a_request_whose_training_made_the_champion_again_ends_as_promoted(delivery):
     """The weights of a version depend on the texts of its rows only, so two requests can have one version."""
-    state = fresh()
-    delivery = Delivery(state, DIRECT)
     delivery.progress(blessed(), 0.0)
     delivery.override(RouteOverride(tenant="t", model="m", version=M1, at=1.0, by="jo", reason="good"), 1.0)
     delivery.progress(blessed(M2, "rt_2"), 2.0)

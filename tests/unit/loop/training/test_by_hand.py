@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import time
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
@@ -32,6 +33,15 @@ from weir.cli.train_version import train
 REQUEST = RetrainingRecord(retraining_id="rt_1", state="requested", tenant="acme", model="m", at=1.0, reason="")
 #: Work whose earlier owner trained m_1 on the dataset d1.
 WORK = Work(request=REQUEST, epoch=2, dataset_digest="d1", model_version="m_1")
+#: The last record of this owner.
+EARLIER = state_event(
+    msgspec.structs.replace(WORK, epoch=1), "trained", 2.0, lease_until=3.0, dataset_digest="d1", model_version="m_1"
+).data
+KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+
+
+def encoded(data):
+    return encode(Event(id="x", source="test", type=data.event_type, time=data.at, data=data, partitionkey="k"))
 
 
 @pytest.fixture
@@ -145,18 +155,13 @@ async def test_a_request_with_the_lease_of_another_trainer_is_an_error(home, mon
     """Otherwise the other trainer would end its run, and this run would fail, because the folder of the run is still
     locked.
     """
-    published = []
-
-    async def publish(event):
-        published.append(event.data.state)
-
     owned = state_event(WORK, "progress", 2.0, lease_until=time.time() + 60)
-    asked = Event(id="rt_1", source="test", type=REQUEST.event_type, time=1.0, data=REQUEST, partitionkey="k")
-    monkeypatch.setattr(by_hand, "Tail", tail_of(encode(asked), encode(owned)))
+    monkeypatch.setattr(by_hand, "Tail", tail_of(encoded(REQUEST), encode(owned)))
+    publish = AsyncMock()
     monkeypatch.setattr(by_hand, "publisher_for", lambda *_: publish)
     with pytest.raises(TrainingError, match=r"a trainer works on retraining rt_1 \(its lease ends in \d+ s\)"):
-        await train_request(setup_of(home, home), KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
-    assert published == []
+        await train_request(setup_of(home, home), KAFKA, "rt_1", "d1", print)
+    publish.assert_not_called()
 
 
 async def test_a_request_whose_trainer_builds_the_dataset_is_an_error(home, monkeypatch):
@@ -167,16 +172,15 @@ async def test_a_request_whose_trainer_builds_the_dataset_is_an_error(home, monk
         published.append(event.data)
         log.put_nowait(encode(event))
 
-    asked = Event(id="rt_1", source="test", type=REQUEST.event_type, time=1.0, data=REQUEST, partitionkey="k")
     building = [sys.executable, "-c", "import time; time.sleep(600)"]
     setup = setup_of(home, home, dataset_command=lambda _request: building)
     run = Run(setup, Work(request=REQUEST, epoch=1), publish, TrainerMetrics(CollectorRegistry()))
     run.start()
     async with asyncio.timeout(30):
-        records = [encode(asked), await log.get()]
+        records = [encoded(REQUEST), await log.get()]
     monkeypatch.setattr(by_hand, "Tail", tail_of(*records))
     with pytest.raises(TrainingError, match="a trainer works on retraining rt_1"):
-        await _work(setup, KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1")
+        await _work(setup, KAFKA, "rt_1")
     await run.end()
     assert [(one.state, one.reason, one.dataset_digest) for one in published] == [
         ("progress", "building the dataset", ""),
@@ -187,9 +191,8 @@ async def test_a_request_whose_trainer_builds_the_dataset_is_an_error(home, monk
 
 async def test_a_request_with_an_expired_lease_is_accepted(home, monkeypatch):
     owned = state_event(WORK, "progress", 2.0, lease_until=time.time() - 1)
-    asked = Event(id="rt_1", source="test", type=REQUEST.event_type, time=1.0, data=REQUEST, partitionkey="k")
-    monkeypatch.setattr(by_hand, "Tail", tail_of(encode(asked), encode(owned)))
-    work = await _work(setup_of(home, home), KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1")
+    monkeypatch.setattr(by_hand, "Tail", tail_of(encoded(REQUEST), encode(owned)))
+    work = await _work(setup_of(home, home), KAFKA, "rt_1")
     assert work.epoch == WORK.epoch + 1
 
 
@@ -203,25 +206,20 @@ async def test_a_request_with_an_expired_lease_is_accepted(home, monkeypatch):
 async def test_a_run_ends_when_its_request_is_rejected_or_has_another_trainer(home, monkeypatch, last, state):
     log, published = asyncio.Queue(), []
 
-    def encoded(data):
-        return encode(Event(id="x", source="test", type=data.event_type, time=data.at, data=data, partitionkey="k"))
-
     async def publish(event):
         if isinstance(event.data, RetrainingRecord):
             published.append(event.data.state)
             log.put_nowait(encoded(event.data))  # its own record does not end a run
             log.put_nowait(encoded(last))
 
-    known = {"dataset_digest": "d1", "model_version": "m_1"}
-    earlier = state_event(msgspec.structs.replace(WORK, epoch=1), "trained", 2.0, lease_until=3.0, **known)
-    records = [encoded(REQUEST), encoded(earlier.data)]
+    records = [encoded(REQUEST), encoded(EARLIER)]
     for one in records:
         log.put_nowait(one)
     monkeypatch.setattr(by_hand, "Tail", tail_of(*records, following=log))
     monkeypatch.setattr(by_hand, "publisher_for", lambda *_: publish)
     gate = [sys.executable, "-c", "import time; time.sleep(600)"]
     setup = setup_of(home, home, gate_command=lambda _version: gate)
-    training = train_request(setup, KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
+    training = train_request(setup, KAFKA, "rt_1", "d1", print)
     assert await asyncio.wait_for(training, 30) == state
     assert published == ["trained"], "the run must not publish a renewed lease"
 
@@ -240,20 +238,14 @@ async def test_a_run_ends_before_a_lease_that_kafka_does_not_renew(home, monkeyp
             raise no_kafka("127.0.0.1:1", TimeoutError())
         states.append(state)
 
-    known = {"dataset_digest": "d1", "model_version": "m_1"}
-    earlier = state_event(msgspec.structs.replace(WORK, epoch=1), "trained", 2.0, lease_until=3.0, **known).data
-    records = [
-        encode(Event(id="x", source="test", type=data.event_type, time=data.at, data=data, partitionkey="k"))
-        for data in (REQUEST, earlier)
-    ]
-    monkeypatch.setattr(by_hand, "Tail", tail_of(*records, following=asyncio.Queue()))
+    monkeypatch.setattr(by_hand, "Tail", tail_of(encoded(REQUEST), encoded(EARLIER), following=asyncio.Queue()))
     monkeypatch.setattr(by_hand, "publisher_for", lambda *_: publish)
     monkeypatch.setattr(training_run, "_PROGRESS_SECONDS", 0.1)
     evaluated = {"decision": {"state": "blessed", "reason": ""}, "numbers": {}}
     gate = [sys.executable, "-c", f"import time; time.sleep(9); print({json.dumps(json.dumps(evaluated))})"]
     train_settings = TrainSettings(lease_seconds=lease, threads=1)
     setup = setup_of(home, home, train=train_settings, gate_command=lambda _version: gate)
-    training = train_request(setup, KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
+    training = train_request(setup, KAFKA, "rt_1", "d1", print)
     assert await asyncio.wait_for(training, 60) == state
     assert ("blessed" in states) == (state == "blessed")
     assert "retraining rt_1: its lease is not renewed: no Kafka answers at 127.0.0.1:1; `weir status`" in caplog.text
@@ -283,18 +275,10 @@ def test_a_path_a_pattern_or_an_empty_digest_names_no_dataset(tmp_path, digest):
 @pytest.mark.parametrize("state", ["shadow", "canary", "promoted", "rolled_back", "expired"])
 async def test_a_request_whose_version_delivery_has_is_an_error(home, monkeypatch, state):
     """Delivery would end the canary if the new run fails, and would never deliver the new version."""
-    published = []
-
-    async def publish(event):
-        published.append(event.data.state)
-
     delivered = msgspec.structs.replace(REQUEST, state=state, at=9.0, model_version="m_1")
-    log = [
-        encode(Event(id=one.state, source="test", type=one.event_type, time=one.at, data=one, partitionkey="k"))
-        for one in (REQUEST, delivered)
-    ]
-    monkeypatch.setattr(by_hand, "Tail", tail_of(*log))
+    monkeypatch.setattr(by_hand, "Tail", tail_of(encoded(REQUEST), encoded(delivered)))
+    publish = AsyncMock()
     monkeypatch.setattr(by_hand, "publisher_for", lambda *_: publish)
     with pytest.raises(TrainingError, match=f"retraining rt_1 is {state}"):
-        await train_request(setup_of(home, home), KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
-    assert published == []
+        await train_request(setup_of(home, home), KAFKA, "rt_1", "d1", print)
+    publish.assert_not_called()
