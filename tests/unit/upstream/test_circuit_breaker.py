@@ -25,6 +25,14 @@ def opened(clock):
     return circuit
 
 
+@pytest.fixture
+def probed(opened, clock):
+    """A circuit whose probe was sent and has no answer."""
+    clock.now += 5
+    assert opened.seconds_to_wait() == 0
+    return opened
+
+
 def test_only_consecutive_failures_open_the_circuit():
     circuit = CircuitBreaker(failures=3)
     for _ in range(5):
@@ -59,13 +67,11 @@ def test_a_response_that_fails_after_its_start_is_a_failure():
     assert circuit.is_open
 
 
-def test_the_start_of_a_probes_response_closes_the_circuit_until_the_next_failure(opened, clock):
-    clock.now += 5
-    assert opened.seconds_to_wait() == 0
-    opened.answered()
-    assert not opened.is_open
-    opened.failed()
-    assert opened.is_open
+def test_the_start_of_a_probes_response_closes_the_circuit_until_the_next_failure(probed):
+    probed.answered()
+    assert not probed.is_open
+    probed.failed()
+    assert probed.is_open
 
 
 def test_while_the_circuit_is_open_requests_wait_for_the_probe(opened, clock):
@@ -85,33 +91,27 @@ def test_one_probe_is_sent_and_its_success_closes_the_circuit(opened, clock):
     assert opened.seconds_to_wait() == 0
 
 
-def test_a_probe_that_fails_opens_the_circuit_again(opened, clock):
+def test_a_probe_that_fails_opens_the_circuit_again(probed, clock):
+    probed.failed()
+    assert probed.seconds_to_wait() == 5
     clock.now += 5
-    assert opened.seconds_to_wait() == 0
-    opened.failed()
-    assert opened.seconds_to_wait() == 5
-    clock.now += 5
-    assert opened.seconds_to_wait() == 0
+    assert probed.seconds_to_wait() == 0
 
 
-def test_a_probe_whose_client_disconnected_is_replaced(opened, clock):
-    clock.now += 5
-    assert opened.seconds_to_wait() == 0
-    opened.abandoned(probe=True)
-    assert opened.is_open
-    assert opened.seconds_to_wait() == 0
+def test_a_probe_whose_client_disconnected_is_replaced(probed):
+    probed.abandoned(probe=True)
+    assert probed.is_open
+    assert probed.seconds_to_wait() == 0
 
 
-def test_the_end_of_an_older_request_does_not_end_the_probe(opened, clock):
-    clock.now += 5
-    assert opened.seconds_to_wait() == 0
-    opened.abandoned()
-    assert opened.seconds_to_wait() == 5
-    opened.failed()
+def test_the_end_of_an_older_request_does_not_end_the_probe(probed, clock):
+    probed.abandoned()
+    assert probed.seconds_to_wait() == 5
+    probed.failed()
     clock.now += 4
-    assert opened.seconds_to_wait() == 1
-    opened.succeeded()
-    assert opened.seconds_to_wait() == 0
+    assert probed.seconds_to_wait() == 1
+    probed.succeeded()
+    assert probed.seconds_to_wait() == 0
 
 
 def test_while_a_probe_has_no_answer_another_one_is_sent_every_five_seconds(opened, clock):
@@ -123,12 +123,10 @@ def test_while_a_probe_has_no_answer_another_one_is_sent_every_five_seconds(open
     assert waits == [0, 3, 1, 0, 3]
 
 
-def test_an_older_probe_that_fails_or_ends_opens_no_closed_circuit(opened, clock):
+def test_an_older_probe_that_fails_or_ends_opens_no_closed_circuit(probed, clock):
     clock.now += 5
-    assert opened.seconds_to_wait() == 0
-    clock.now += 5
-    assert opened.seconds_to_wait() == 0
-    opened.succeeded()
-    opened.abandoned(probe=True)
-    opened.failed()
-    assert not opened.is_open
+    assert probed.seconds_to_wait() == 0
+    probed.succeeded()
+    probed.abandoned(probe=True)
+    probed.failed()
+    assert not probed.is_open
