@@ -38,6 +38,12 @@ def log(monkeypatch):
     monkeypatch.setattr(retraining_decisions, "Tail", tail)
 
 
+@pytest.fixture
+def decider(tmp_path):
+    _, secret = create_key(tmp_path, "acme", ("approve",))
+    return Decider(home=tmp_path, key=secret, command="test", tenants={})
+
+
 async def test_a_request_is_found_and_a_suppressed_event_is_an_error(log):
     assert [one.state for one in await records_of(KafkaSettings(), "rt_b")] == ["requested"]
     with pytest.raises(
@@ -48,9 +54,7 @@ async def test_a_request_is_found_and_a_suppressed_event_is_an_error(log):
         await records_of(KafkaSettings(), "rt_c")
 
 
-async def test_a_rejected_request_can_neither_be_approved_nor_resumed(log, tmp_path):
-    _, secret = create_key(tmp_path, "acme", ("approve",))
-    decider = Decider(home=tmp_path, key=secret, command="test", tenants={})
+async def test_a_rejected_request_can_neither_be_approved_nor_resumed(decider, log):
     with pytest.raises(SettingsError, match="rt_r was rejected by Weir, and a rejection is final"):
         await decide(KafkaSettings(), "rt_r", "approved", decider)
     with pytest.raises(SettingsError, match="a rejection is final"):
@@ -76,7 +80,7 @@ def test_a_repeated_decision_states_that_its_reason_is_not_stored(monkeypatch, t
 
 
 @pytest.mark.parametrize("kept", [True, False])
-async def test_a_resumed_request_whose_dataset_was_not_kept_uses_the_reviews_since_then(monkeypatch, tmp_path, kept):
+async def test_a_resumed_request_whose_dataset_was_not_kept_uses_the_reviews_since_then(decider, monkeypatch, kept):
     """The settings excluded keys of the first dataset, and the second build had too few rows."""
     states = [("requested", ""), ("dataset", "d1"), ("failed", "d1" if kept else "")]
     history = [record("rt_1", state, dataset_digest=digest) for state, digest in states]
@@ -89,8 +93,7 @@ async def test_a_resumed_request_whose_dataset_was_not_kept_uses_the_reviews_sin
     monkeypatch.setattr(retraining_decisions, "Tail", tail_of(*history))
     monkeypatch.setattr(retraining_decisions, "publish_record", lambda _kafka, data, *_, **__: asyncio.sleep(0, data))
     monkeypatch.setattr(retraining_decisions, "_pinned_until_now", pinned_until_now)
-    _, secret = create_key(tmp_path, "acme", ("approve",))
-    await resume(KafkaSettings(), "rt_1", Decider(home=tmp_path, key=secret, command="test", tenants={}))
+    await resume(KafkaSettings(), "rt_1", decider)
     assert pinned == ([] if kept else ["rt_1"])
 
 
@@ -114,11 +117,9 @@ async def test_a_run_of_weirs_trainer_can_be_rejected_but_not_approved(monkeypat
 
 
 @pytest.mark.parametrize("state", ["started", "blessed", "canary"])
-async def test_the_run_of_another_trainer_and_a_decided_version_cannot_be_rejected(monkeypatch, tmp_path, state):
+async def test_the_run_of_another_trainer_and_a_decided_version_cannot_be_rejected(decider, monkeypatch, state):
     history = [record("rt_1", "requested"), record("rt_1", state)]
     monkeypatch.setattr(retraining_decisions, "Tail", tail_of(*history))
-    _, secret = create_key(tmp_path, "acme", ("approve",))
-    decider = Decider(home=tmp_path, key=secret, command="test", tenants={})
     with pytest.raises(SettingsError, match=f"rt_1 is {state} by Weir; "):
         await decide(KafkaSettings(), "rt_1", "rejected", decider)
 
@@ -137,7 +138,7 @@ async def test_the_run_of_another_trainer_and_a_decided_version_cannot_be_reject
     ],
 )
 async def test_the_decisions_that_are_called_possible_are_those_that_publish_a_record(
-    monkeypatch, tmp_path, states, possible
+    decider, monkeypatch, states, possible
 ):
     published = set()
 
@@ -149,8 +150,6 @@ async def test_the_decisions_that_are_called_possible_are_those_that_publish_a_r
     monkeypatch.setattr(retraining_decisions, "Tail", tail_of(*history))
     monkeypatch.setattr(retraining_decisions, "publish_record", publish_record)
     monkeypatch.setattr(retraining_decisions, "_pinned_until_now", lambda _kafka, one: asyncio.sleep(0, one))
-    _, secret = create_key(tmp_path, "acme", ("approve",))
-    decider = Decider(home=tmp_path, key=secret, command="test", tenants={})
     for outcome in ("approved", "rejected"):
         with contextlib.suppress(SettingsError):
             await decide(KafkaSettings(), "rt_1", outcome, decider)
