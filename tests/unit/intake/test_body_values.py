@@ -150,9 +150,8 @@ async def test_all_formats_reject_too_many_values_and_the_intake_continues(tmp_p
         assert len(running.exchanges()) == 1
 
 
-async def test_all_rejections_are_counted_and_the_first_20_are_named(tmp_path):
-    async with intake(tmp_path / "home") as running:
-        answer = await running.sent("/intake/litellm", json=[{}] * 25)
+async def test_all_rejections_are_counted_and_the_first_20_are_named(running):
+    answer = await running.sent("/intake/litellm", json=[{}] * 25)
     assert (answer.status_code, answer.json()["refused"], len(answer.json()["refusals"])) == (422, 25, 20)
     assert [refusal["index"] for refusal in answer.json()["refusals"]] == list(range(20))
 
@@ -167,13 +166,12 @@ async def test_all_rejections_are_counted_and_the_first_20_are_named(tmp_path):
     ],
     ids=["messages", "parts", "tools", "choices"],
 )
-async def test_an_item_with_more_messages_and_parts_than_are_processed_in_time_is_rejected(tmp_path, long):
-    async with intake(tmp_path / "home") as running:
-        answer = await running.sent("/intake/litellm", json=[litellm_payload(**long), litellm_payload(id="short")])
-        assert answer.status_code == 422
-        assert (answer.json()["accepted"], answer.json()["refused"]) == (1, 1)
-        assert "items with their parts, the limit is 16384; send fewer" in answer.json()["refusals"][0]["message"]
-        running.only()
+async def test_an_item_with_more_messages_and_parts_than_are_processed_in_time_is_rejected(running, long):
+    answer = await running.sent("/intake/litellm", json=[litellm_payload(**long), litellm_payload(id="short")])
+    assert answer.status_code == 422
+    assert (answer.json()["accepted"], answer.json()["refused"]) == (1, 1)
+    assert "items with their parts, the limit is 16384; send fewer" in answer.json()["refusals"][0]["message"]
+    running.only()
 
 
 async def test_items_are_read_beside_the_event_loop(tmp_path, monkeypatch):

@@ -21,21 +21,20 @@ from stream.wire import ErrorInfo, Usage
 from stream.wire.trace import TraceParent
 
 
-async def test_a_batch_of_logs_is_in_the_spool_when_it_is_answered(tmp_path):
-    async with intake(tmp_path / "home") as running:
-        answer = await running.sent("/intake/litellm", json=[litellm_payload(), litellm_failure()])
-        assert (answer.status_code, answer.json()) == (200, {"object": "intake", "accepted": 2, "repeated": 0})
-        assert {end.status for _, end in running.exchanges().values()} == {"complete", "error"}
-        assert read_balance(tmp_path / "home" / "spool").accepted == 4
-        spans = {span.attributes["weir.request_id"]: span for span in running.exporter.get_finished_spans()}
-        for event in running.events():
-            span = spans[event.correlationid]
-            assert TraceParent.parse(event.traceparent).trace_id == f"{span.context.trace_id:032x}"
-            assert span.start_time == 1767225600_250_000_000
-        assert len({span.context.trace_id for span in spans.values()}) == 2
-        assert departures(exported(spans.values())) == []
-        statuses = {(span.status.status_code, span.attributes.get("error.type")) for span in spans.values()}
-        assert statuses == {(StatusCode.UNSET, None), (StatusCode.ERROR, "RateLimitError")}
+async def test_a_batch_of_logs_is_in_the_spool_when_it_is_answered(running, tmp_path):
+    answer = await running.sent("/intake/litellm", json=[litellm_payload(), litellm_failure()])
+    assert (answer.status_code, answer.json()) == (200, {"object": "intake", "accepted": 2, "repeated": 0})
+    assert {end.status for _, end in running.exchanges().values()} == {"complete", "error"}
+    assert read_balance(tmp_path / "home" / "spool").accepted == 4
+    spans = {span.attributes["weir.request_id"]: span for span in running.exporter.get_finished_spans()}
+    for event in running.events():
+        span = spans[event.correlationid]
+        assert TraceParent.parse(event.traceparent).trace_id == f"{span.context.trace_id:032x}"
+        assert span.start_time == 1767225600_250_000_000
+    assert len({span.context.trace_id for span in spans.values()}) == 2
+    assert departures(exported(spans.values())) == []
+    statuses = {(span.status.status_code, span.attributes.get("error.type")) for span in spans.values()}
+    assert statuses == {(StatusCode.UNSET, None), (StatusCode.ERROR, "RateLimitError")}
 
 
 async def test_a_log_that_is_sent_twice_is_recorded_once_after_a_restart_too(tmp_path):
@@ -50,17 +49,16 @@ async def test_a_log_that_is_sent_twice_is_recorded_once_after_a_restart_too(tmp
 
 
 @pytest.mark.parametrize("order", [("request", "response"), ("response", "request")])
-async def test_two_halves_are_joined_to_one_exchange_in_either_order(tmp_path, order):
+async def test_two_halves_are_joined_to_one_exchange_in_either_order(running, order):
     bodies = {"request": REQUEST, "response": RESPONSE}
-    async with intake(tmp_path / "home") as running:
-        for half in order:
-            assert running.events() == []
-            assert (await kserve(running, half, bodies[half])).json()["accepted"] == 1
-        request, end = running.only()
-        assert (request.text, request.owed) == ("Mail me at ann.lee@example.org", ("pii", "toxicity"))
-        assert (end.text, end.status, end.owed) == ("ho", "complete", ("pii",))
-        assert running.registry.get_sample_value("weir_intake_held_halves") == 0
-        assert (await kserve(running, "response", RESPONSE)).json()["repeated"] == 1
+    for half in order:
+        assert running.events() == []
+        assert (await kserve(running, half, bodies[half])).json()["accepted"] == 1
+    request, end = running.only()
+    assert (request.text, request.owed) == ("Mail me at ann.lee@example.org", ("pii", "toxicity"))
+    assert (end.text, end.status, end.owed) == ("ho", "complete", ("pii",))
+    assert running.registry.get_sample_value("weir_intake_held_halves") == 0
+    assert (await kserve(running, "response", RESPONSE)).json()["repeated"] == 1
 
 
 async def test_a_stored_half_survives_a_restart_and_its_text_is_deleted_when_it_is_recorded(tmp_path):
@@ -152,20 +150,19 @@ async def test_a_half_is_not_recorded_before_its_time_limit(tmp_path):
         assert running.registry.get_sample_value("weir_intake_held_halves") == 1
 
 
-async def test_readable_items_are_recorded_beside_unreadable_ones(tmp_path, caplog):
-    async with intake(tmp_path / "home") as running:
-        answer = await running.sent("/intake/litellm", json=[{"id": "x"}, litellm_payload(), 7])
-        body = answer.json()
-        assert (answer.status_code, body["accepted"], body["refused"]) == (422, 1, 2)
-        assert [one["index"] for one in body["refusals"]] == [0, 2]
-        assert "2 items are unreadable, the first at index 0: status is neither" in body["error"]["message"]
-        assert running.count("weir_intake_items_total", format="litellm", outcome="refused") == 2
-        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-            "2 of 3 items of litellm with the API key k_1 are rejected, the first at index 0; the answer has the reasons"
-        ]
-        answer = await running.sent("/intake/litellm", json=[7])
-        assert "1 item is unreadable, the first at index 0" in answer.json()["error"]["message"]
-        running.only()
+async def test_readable_items_are_recorded_beside_unreadable_ones(running, caplog):
+    answer = await running.sent("/intake/litellm", json=[{"id": "x"}, litellm_payload(), 7])
+    body = answer.json()
+    assert (answer.status_code, body["accepted"], body["refused"]) == (422, 1, 2)
+    assert [one["index"] for one in body["refusals"]] == [0, 2]
+    assert "2 items are unreadable, the first at index 0: status is neither" in body["error"]["message"]
+    assert running.count("weir_intake_items_total", format="litellm", outcome="refused") == 2
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "2 of 3 items of litellm with the API key k_1 are rejected, the first at index 0; the answer has the reasons"
+    ]
+    answer = await running.sent("/intake/litellm", json=[7])
+    assert "1 item is unreadable, the first at index 0" in answer.json()["error"]["message"]
+    running.only()
 
 
 def deep(levels):
@@ -183,16 +180,15 @@ def deep(levels):
     ],
     ids=["nested", "a superscript", "5,000 digits", "a time beyond floats", "a time beyond clocks"],
 )
-async def test_an_item_with_strange_values_does_not_affect_the_others(tmp_path, bad):
-    async with intake(tmp_path / "home") as running:
-        batch = [litellm_payload(id="before"), litellm_payload(id="strange", **bad), litellm_payload(id="after")]
-        answer = await running.sent("/intake/litellm", json=batch)
-        body = answer.json()
-        assert answer.status_code in (200, 422), body
-        assert body["accepted"] + body.get("refused", 0) == 3
-        assert body["accepted"] >= 2
-        for span in running.exporter.get_finished_spans():
-            assert 0 < span.start_time < 2**63
+async def test_an_item_with_strange_values_does_not_affect_the_others(running, bad):
+    batch = [litellm_payload(id="before"), litellm_payload(id="strange", **bad), litellm_payload(id="after")]
+    answer = await running.sent("/intake/litellm", json=batch)
+    body = answer.json()
+    assert answer.status_code in (200, 422), body
+    assert body["accepted"] + body.get("refused", 0) == 3
+    assert body["accepted"] >= 2
+    for span in running.exporter.get_finished_spans():
+        assert 0 < span.start_time < 2**63
 
 
 @pytest.mark.parametrize("field", ["model_group", "model"])
@@ -200,13 +196,12 @@ async def test_an_item_with_strange_values_does_not_affect_the_others(tmp_path, 
     ("name", "message"),
     [("m" * 257, "has 257 characters, the limit is 256"), ("a\x1fb", r"has the control character '\x1f'; remove it")],
 )
-async def test_a_name_that_no_key_of_a_stream_can_contain_is_rejected(tmp_path, field, name, message):
-    async with intake(tmp_path / "home") as running:
-        batch = [litellm_payload(id="bad", **{field: name}), litellm_payload(id="good", **{field: "m" * 256})]
-        answer = await running.sent("/intake/litellm", json=batch)
-        assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (422, 1, 1)
-        assert message in answer.json()["refusals"][0]["message"]
-        running.only()
+async def test_a_name_that_no_key_of_a_stream_can_contain_is_rejected(running, field, name, message):
+    batch = [litellm_payload(id="bad", **{field: name}), litellm_payload(id="good", **{field: "m" * 256})]
+    answer = await running.sent("/intake/litellm", json=batch)
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (422, 1, 1)
+    assert message in answer.json()["refusals"][0]["message"]
+    running.only()
 
 
 CASES, HUGE = cases(__file__), 2**63
@@ -220,50 +215,46 @@ CASES, HUGE = cases(__file__), 2**63
     ],
     ids=["tokens", "seed", "negative", "digits"],
 )
-async def test_a_number_that_no_record_can_contain_is_left_out_and_named(tmp_path, caplog, changes, message):
-    async with intake(tmp_path / "home") as running:
-        batch = [litellm_payload(id="before"), litellm_payload(id="strange", **changes), litellm_payload(id="after")]
-        answer = await running.sent("/intake/litellm", json=batch)
-        assert (answer.status_code, answer.json()["accepted"]) == (200, 3)
-        (warning,) = answer.json()["warnings"]
-        assert warning["index"] == 1
-        assert message in warning["message"]
-        assert message in caplog.text
-        taken = running.exchanges().values()
-        assert len(taken) == 3
-        assert sum(end.usage.prompt_tokens for _, end in taken) in (42, 28)
-        assert {end.text for _, end in taken} == {"I cannot send mail."}
-        assert stored_in_the_ledger(running) == 6
+async def test_a_number_that_no_record_can_contain_is_left_out_and_named(running, caplog, changes, message):
+    batch = [litellm_payload(id="before"), litellm_payload(id="strange", **changes), litellm_payload(id="after")]
+    answer = await running.sent("/intake/litellm", json=batch)
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 3)
+    (warning,) = answer.json()["warnings"]
+    assert warning["index"] == 1
+    assert message in warning["message"]
+    assert message in caplog.text
+    taken = running.exchanges().values()
+    assert len(taken) == 3
+    assert sum(end.usage.prompt_tokens for _, end in taken) in (42, 28)
+    assert {end.text for _, end in taken} == {"I cannot send mail."}
+    assert stored_in_the_ledger(running) == 6
 
 
-async def test_a_huge_count_from_kserve_is_left_out_and_named(tmp_path):
+async def test_a_huge_count_from_kserve_is_left_out_and_named(running):
     counted = RESPONSE | {"usage": {"prompt_tokens": HUGE, "completion_tokens": 2}}
-    async with intake(tmp_path / "home") as running:
-        await kserve(running, "request", REQUEST)
-        answer = await kserve(running, "response", counted)
-        assert (answer.status_code, answer.json()["warnings"][0]["index"]) == (200, 0)
-        _, end = running.only()
-        assert (end.text, end.usage) == ("ho", Usage(prompt_tokens=0, completion_tokens=2))
-        assert stored_in_the_ledger(running) == 2
+    await kserve(running, "request", REQUEST)
+    answer = await kserve(running, "response", counted)
+    assert (answer.status_code, answer.json()["warnings"][0]["index"]) == (200, 0)
+    _, end = running.only()
+    assert (end.text, end.usage) == ("ho", Usage(prompt_tokens=0, completion_tokens=2))
+    assert stored_in_the_ledger(running) == 2
 
 
 @pytest.mark.parametrize("code", ["99999999999999999999", "-1", "4", "\u00b2", "9" * 5_000])
-async def test_a_status_that_http_does_not_have_is_500(tmp_path, code):
-    async with intake(tmp_path / "home") as running:
-        strange = litellm_failure(error_information={"error_class": "Strange", "error_code": code})
-        assert (await running.sent("/intake/litellm", json=[strange])).json()["accepted"] == 1
-        assert running.only()[1].error == ErrorInfo(kind="Strange", status=500)
-        assert stored_in_the_ledger(running) == 2
+async def test_a_status_that_http_does_not_have_is_500(running, code):
+    strange = litellm_failure(error_information={"error_class": "Strange", "error_code": code})
+    assert (await running.sent("/intake/litellm", json=[strange])).json()["accepted"] == 1
+    assert running.only()[1].error == ErrorInfo(kind="Strange", status=500)
+    assert stored_in_the_ledger(running) == 2
 
 
 @pytest.mark.parametrize("time", [1e303, -1.0, 10**400, 4e9])
-async def test_an_impossible_time_is_unknown(tmp_path, time):
-    async with intake(tmp_path / "home") as running:
-        times = {"startTime": 1767225600.0, "endTime": time, "completionStartTime": time}
-        assert (await running.sent("/intake/litellm", json=litellm_payload(**times))).json()["accepted"] == 1
-        _, end = running.only()
-        assert (end.latency_seconds, end.time_to_first_token_seconds) == (0.0, None)
-        assert stored_in_the_ledger(running) == 2
+async def test_an_impossible_time_is_unknown(running, time):
+    times = {"startTime": 1767225600.0, "endTime": time, "completionStartTime": time}
+    assert (await running.sent("/intake/litellm", json=litellm_payload(**times))).json()["accepted"] == 1
+    _, end = running.only()
+    assert (end.latency_seconds, end.time_to_first_token_seconds) == (0.0, None)
+    assert stored_in_the_ledger(running) == 2
 
 
 def stored_in_the_ledger(running):
@@ -274,33 +265,31 @@ def stored_in_the_ledger(running):
     return stored
 
 
-async def test_a_disk_that_fails_is_503_and_a_retry_is_recorded(tmp_path, monkeypatch):
-    async with intake(tmp_path / "home") as running:
-        rows = running.pairer._rows
+async def test_a_disk_that_fails_is_503_and_a_retry_is_recorded(running, monkeypatch):
+    rows = running.pairer._rows
 
-        def full(query, values=()):
-            if query.startswith("INSERT OR IGNORE INTO done"):
-                raise sqlite3.OperationalError("database or disk is full")
-            return rows(query, values)
+    def full(query, values=()):
+        if query.startswith("INSERT OR IGNORE INTO done"):
+            raise sqlite3.OperationalError("database or disk is full")
+        return rows(query, values)
 
-        monkeypatch.setattr(running.pairer, "_rows", full)
-        answer = await running.sent("/intake/litellm", json=[litellm_payload()])
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        monkeypatch.setattr(running.pairer, "_rows", rows)
-        assert (await running.sent("/intake/litellm", json=[litellm_payload()])).json()["accepted"] == 1
+    monkeypatch.setattr(running.pairer, "_rows", full)
+    answer = await running.sent("/intake/litellm", json=[litellm_payload()])
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    monkeypatch.setattr(running.pairer, "_rows", rows)
+    assert (await running.sent("/intake/litellm", json=[litellm_payload()])).json()["accepted"] == 1
 
 
-async def test_waiting_bodies_are_bounded(tmp_path):
-    async with intake(tmp_path / "home") as running:
-        async with running.app._turn:
-            sent = [
-                asyncio.create_task(running.sent("/intake/litellm", json=[litellm_payload(id=f"l{number}")]))
-                for number in range(12)
-            ]
-            async with asyncio.timeout(10):
-                while sum(task.done() for task in sent) < 4:  # noqa: ASYNC110 - an answer has no event
-                    await asyncio.sleep(0.01)
-        assert sorted(answer.status_code for answer in await asyncio.gather(*sent)) == [200] * 8 + [503] * 4
+async def test_waiting_bodies_are_bounded(running):
+    async with running.app._turn:
+        sent = [
+            asyncio.create_task(running.sent("/intake/litellm", json=[litellm_payload(id=f"l{number}")]))
+            for number in range(12)
+        ]
+        async with asyncio.timeout(10):
+            while sum(task.done() for task in sent) < 4:  # noqa: ASYNC110 - an answer has no event
+                await asyncio.sleep(0.01)
+    assert sorted(answer.status_code for answer in await asyncio.gather(*sent)) == [200] * 8 + [503] * 4
 
 
 async def test_a_full_spool_is_503_and_a_retry_records_the_rest(tmp_path):
@@ -336,12 +325,11 @@ async def test_halves_are_bounded(tmp_path):
         ("Bearer weir-other-key", "other"),
     ],
 )
-async def test_the_tenant_is_that_of_the_key(tmp_path, authorization, tenant):
-    async with intake(tmp_path / "home") as running:
-        headers = {"authorization": authorization}
-        answer = await running.sent("/intake/litellm", json=litellm_payload(), headers=headers)
-        assert answer.status_code == 200
-        assert running.only()[0].tenant == tenant
+async def test_the_tenant_is_that_of_the_key(running, authorization, tenant):
+    headers = {"authorization": authorization}
+    answer = await running.sent("/intake/litellm", json=litellm_payload(), headers=headers)
+    assert answer.status_code == 200
+    assert running.only()[0].tenant == tenant
 
 
 @pytest.mark.parametrize("path", ["/intake/litellm", "/intake/kserve", "/v1/traces", "/v1/logs"])
@@ -349,11 +337,10 @@ async def test_the_tenant_is_that_of_the_key(tmp_path, authorization, tenant):
     ("authorization", "status"),
     [*((bad, 401) for bad in ("", "Bearer no", "Basic ?", "Basic /w==", b"Basic \xe9")), ("Bearer feedback-key", 403)],
 )
-async def test_without_a_valid_key_the_answer_is_401_and_without_the_scope_403(tmp_path, path, authorization, status):
-    async with intake(tmp_path / "home") as running:
-        answer = await running.sent(path, json=litellm_payload(), headers={"authorization": authorization})
-        assert (answer.status_code, "`weir keys create" in answer.text) == (status, True)
-        assert running.events() == []
+async def test_without_a_valid_key_the_answer_is_401_and_without_the_scope_403(running, path, authorization, status):
+    answer = await running.sent(path, json=litellm_payload(), headers={"authorization": authorization})
+    assert (answer.status_code, "`weir keys create" in answer.text) == (status, True)
+    assert running.events() == []
 
 
 @pytest.mark.parametrize(
@@ -384,17 +371,15 @@ async def test_overdue_halves_are_recorded_until_the_intake_is_stopped(tmp_path)
         await task
 
 
-async def test_no_text_is_in_a_span_or_a_response(tmp_path):
-    async with intake(tmp_path / "home") as running:
-        body = json.dumps([litellm_payload(), litellm_failure(status="ann.lee@example.org")]).encode()
-        answer = await running.sent("/intake/litellm", content=body)
-        assert "ann.lee" not in answer.text
-        assert "ann.lee" not in repr([span.to_json() for span in running.exporter.get_finished_spans()])
+async def test_no_text_is_in_a_span_or_a_response(running):
+    body = json.dumps([litellm_payload(), litellm_failure(status="ann.lee@example.org")]).encode()
+    answer = await running.sent("/intake/litellm", content=body)
+    assert "ann.lee" not in answer.text
+    assert "ann.lee" not in repr([span.to_json() for span in running.exporter.get_finished_spans()])
 
 
 @pytest.mark.parametrize("value", [True, "0.5", [1], {}])
-async def test_a_parameter_that_is_no_number_is_left_out(tmp_path, value):
-    async with intake(tmp_path / "home") as running:
-        assert (await kserve(running, "request", REQUEST | {"temperature": value, "seed": 7})).status_code == 200
-        await kserve(running, "response", RESPONSE)
-        assert running.only()[0].parameters == {"seed": 7}
+async def test_a_parameter_that_is_no_number_is_left_out(running, value):
+    assert (await kserve(running, "request", REQUEST | {"temperature": value, "seed": 7})).status_code == 200
+    await kserve(running, "response", RESPONSE)
+    assert running.only()[0].parameters == {"seed": 7}

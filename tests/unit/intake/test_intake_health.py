@@ -1,7 +1,7 @@
 import asyncio
 from types import SimpleNamespace
 
-from support.intake import intake, litellm_payload
+from support.intake import litellm_payload
 
 from serving.intake import server
 
@@ -21,15 +21,14 @@ async def test_a_full_spool_is_a_reason_to_wait_until_it_has_room(monkeypatch):
     assert seen == [WAITS, WAITS, [], WAITS]
 
 
-async def test_the_log_of_an_internal_error_has_its_location_and_not_its_message(tmp_path, caplog):
+async def test_the_log_of_an_internal_error_has_its_location_and_not_its_message(running, caplog):
     """The response refers to this log; a message can contain text of the request."""
-    async with intake(tmp_path) as running:
 
-        async def broken(exchange):
-            raise ZeroDivisionError(str(exchange))
+    async def broken(exchange):
+        raise ZeroDivisionError(str(exchange))
 
-        running.pairer.add = broken
-        answer = await running.sent("/intake/litellm", json=litellm_payload())
+    running.pairer.add = broken
+    answer = await running.sent("/intake/litellm", json=litellm_payload())
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "ZeroDivisionError" in caplog.text
     assert "in broken" in caplog.text

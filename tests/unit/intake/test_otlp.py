@@ -56,16 +56,15 @@ def items(running, outcome):
 
 @pytest.mark.parametrize("kind", [PROTOBUF, JSON])
 @pytest.mark.parametrize("compressed", [False, True])
-async def test_a_span_of_an_inference_is_an_exchange(tmp_path, kind, compressed):
+async def test_a_span_of_an_inference_is_an_exchange(running, kind, compressed):
     body = encoded(traces(span(CHAT)), kind)
     headers = {"content-type": kind} | ({"content-encoding": "gzip"} if compressed else {})
-    async with intake(tmp_path / "home") as running:
-        answer = await running.sent("/v1/traces", content=gzip.compress(body) if compressed else body, headers=headers)
-        assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
-        assert answer.content == (b"{}" if kind == JSON else b"")
-        request, end = running.only()
-        (event, _) = running.events()
-        (own,) = running.exporter.get_finished_spans()
+    answer = await running.sent("/v1/traces", content=gzip.compress(body) if compressed else body, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    assert answer.content == (b"{}" if kind == JSON else b"")
+    request, end = running.only()
+    (event, _) = running.events()
+    (own,) = running.exporter.get_finished_spans()
     assert (request.tenant, request.model, request.model_version) == ("acme", "gpt", "gpt-2026")
     assert (request.conversation_id, request.operation) == ("c-9", "chat")
     assert request.parameters == {"temperature": 0.5, "seed": 7}
@@ -77,10 +76,9 @@ async def test_a_span_of_an_inference_is_an_exchange(tmp_path, kind, compressed)
 
 
 @pytest.mark.parametrize(("attributes", "messages", "choices", "tools"), CASES["layouts"])
-async def test_all_layouts_of_content_are_read(tmp_path, attributes, messages, choices, tools):
-    async with intake(tmp_path / "home") as running:
-        assert (await sent(running, traces(span(attributes)))).status_code == 200
-        request, end = running.only()
+async def test_all_layouts_of_content_are_read(running, attributes, messages, choices, tools):
+    assert (await sent(running, traces(span(attributes)))).status_code == 200
+    request, end = running.only()
     assert [[one.role, [part.text or part.digest[:8] for part in one.parts]] for one in request.messages] == messages
     assert [[one.finish_reason, [part.text for part in one.parts]] for one in end.messages] == choices
     assert [[tool.name, tool.parameters] for tool in request.tools] == tools
@@ -106,22 +104,20 @@ async def test_a_request_that_must_not_be_used_for_training_is_marked(tmp_path, 
 
 @pytest.mark.parametrize(("attributes", "outcome"), CASES["not_recorded"])
 async def test_spans_that_are_no_inference_or_have_no_content_are_counted_and_acknowledged(
-    tmp_path, attributes, outcome
+    running, attributes, outcome
 ):
-    async with intake(tmp_path / "home") as running:
-        answer = await sent(running, traces(span(attributes), span(CHAT, span_id="aaaaaaaaaaaaaaaa")))
-        assert (answer.status_code, answer.content) == (200, b"")
-        assert items(running, outcome) == 1
-        running.only()
+    answer = await sent(running, traces(span(attributes), span(CHAT, span_id="aaaaaaaaaaaaaaaa")))
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert items(running, outcome) == 1
+    running.only()
 
 
-async def test_a_retry_is_a_duplicate_and_a_tenant_has_its_own_spans(tmp_path):
-    async with intake(tmp_path / "home") as running:
-        await sent(running, traces(span(CHAT)))
-        await sent(running, traces(span(CHAT)), kind=JSON)
-        assert (items(running, "accepted"), items(running, "repeated")) == (1, 1)
-        await sent(running, traces(span(CHAT)), key="weir-other-key")
-        assert {request.tenant for request, _ in running.exchanges().values()} == {"acme", "other"}
+async def test_a_retry_is_a_duplicate_and_a_tenant_has_its_own_spans(running):
+    await sent(running, traces(span(CHAT)))
+    await sent(running, traces(span(CHAT)), kind=JSON)
+    assert (items(running, "accepted"), items(running, "repeated")) == (1, 1)
+    await sent(running, traces(span(CHAT)), key="weir-other-key")
+    assert {request.tenant for request, _ in running.exchanges().values()} == {"acme", "other"}
 
 
 @pytest.mark.parametrize("span_first", [False, True])
@@ -145,72 +141,66 @@ async def test_a_retry_is_a_duplicate_and_a_tenant_has_its_own_spans(tmp_path):
     ],
     ids=["one export", "two exports", "the answer first", "one event", "names in attributes"],
 )
-async def test_a_span_and_its_log_records_are_joined(tmp_path, content, span_first):
+async def test_a_span_and_its_log_records_are_joined(running, content, span_first):
     exports = [traces(span(SPAN_WITHOUT_CONTENT)), *content]
-    async with intake(tmp_path / "home") as running:
-        for export in exports if span_first else (*content, exports[0]):
-            assert running.events() == []
-            assert (await sent(running, export)).status_code == 200
-        request, end = running.only()
-        assert (
-            running.registry.get_sample_value("weir_intake_held_halves"),
-            (await sent(running, content[0])).status_code,
-        ) == (0, 200)
-        assert len(running.exchanges()) == 1
+    for export in exports if span_first else (*content, exports[0]):
+        assert running.events() == []
+        assert (await sent(running, export)).status_code == 200
+    request, end = running.only()
+    assert (
+        running.registry.get_sample_value("weir_intake_held_halves"),
+        (await sent(running, content[0])).status_code,
+    ) == (0, 200)
+    assert len(running.exchanges()) == 1
     assert (request.model, request.text, request.conversation_id) == ("gpt", "Mail me at ann.lee@example.org", "c-9")
     assert (end.text, end.finish_reason, end.latency_seconds) == ("ho", "stop", 1.5)
     assert end.usage == Usage(prompt_tokens=14, completion_tokens=6)
 
 
 @pytest.mark.parametrize("kind", [PROTOBUF, JSON])
-async def test_the_bytes_of_an_image_are_recorded_by_digest(tmp_path, kind):
+async def test_the_bytes_of_an_image_are_recorded_by_digest(running, kind):
     blob = {"type": "blob", "modality": "image", "mime_type": "image/png", "content": b"PNG"}
     attributes = {"gen_ai.input.messages": [{"role": "user", "parts": [blob]}]}
     event = log("gen_ai.client.inference.operation.details", attributes=attributes)
-    async with intake(tmp_path / "home") as running:
-        await sent(running, logs(event), kind=kind)
-        await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
-        request, _ = running.only()
+    await sent(running, logs(event), kind=kind)
+    await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
+    request, _ = running.only()
     digest = hashlib.sha256(b"PNG").hexdigest()
     assert request.messages[0].parts == (BlobPart(modality="image", digest=digest, size=3, mime_type="image/png"),)
 
 
-async def test_a_span_waits_for_all_its_choices_and_keeps_their_order(tmp_path):
+async def test_a_span_waits_for_all_its_choices_and_keeps_their_order(running):
     texts = [f"choice {number}" for number in range(6)]
-    async with intake(tmp_path / "home") as running:
-        await sent(running, logs(USER))
-        await sent(running, traces(span(SPAN_WITHOUT_CONTENT | {"gen_ai.request.choice.count": 6})))
-        for index, text in enumerate(texts):
-            assert running.events() == []
-            await sent(running, logs(log("gen_ai.choice", {"index": index, "message": {"content": text}})))
-        assert [choice.text for choice in running.only()[1].messages] == texts
+    await sent(running, logs(USER))
+    await sent(running, traces(span(SPAN_WITHOUT_CONTENT | {"gen_ai.request.choice.count": 6})))
+    for index, text in enumerate(texts):
+        assert running.events() == []
+        await sent(running, logs(log("gen_ai.choice", {"index": index, "message": {"content": text}})))
+    assert [choice.text for choice in running.only()[1].messages] == texts
 
 
-async def test_log_records_of_a_span_that_has_the_content_itself_add_nothing(tmp_path):
+async def test_log_records_of_a_span_that_has_the_content_itself_add_nothing(running):
     event = logs(log("gen_ai.client.inference.operation.details", attributes=CHAT))
-    async with intake(tmp_path / "home") as running:
-        for export in (event, traces(span(CHAT)), event):
-            assert (await sent(running, export)).status_code == 200
-        assert (running.registry.get_sample_value("weir_intake_held_halves"), items(running, "repeated")) == (0, 1)
-        assert len(running.only()[0].messages) == 1
+    for export in (event, traces(span(CHAT)), event):
+        assert (await sent(running, export)).status_code == 200
+    assert (running.registry.get_sample_value("weir_intake_held_halves"), items(running, "repeated")) == (0, 1)
+    assert len(running.only()[0].messages) == 1
 
 
-async def test_messages_of_each_role_are_read_from_log_records(tmp_path):
+async def test_messages_of_each_role_are_read_from_log_records(running):
     roles = ("developer", "user", "function")
-    async with intake(tmp_path) as running:
-        await sent(running, logs(*(log(f"gen_ai.{role}.message", {"content": f"of {role}"}) for role in roles), CHOICE))
-        await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
-        request, _ = running.only()
+    await sent(running, logs(*(log(f"gen_ai.{role}.message", {"content": f"of {role}"}) for role in roles), CHOICE))
+    await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
+    request, _ = running.only()
     assert [(one.role, one.parts[0].text) for one in request.messages] == [(role, f"of {role}") for role in roles]
 
 
-async def test_openllmetrys_events_have_tool_calls_beside_the_message(tmp_path):
+async def test_openllmetrys_events_have_tool_calls_beside_the_message(running):
     call = {"id": "c1", "type": "function", "function": {"name": "get", "arguments": "{}"}}
     choice = log("gen_ai.choice", {"message": {"content": None}, "tool_calls": [call], "finish_reason": "tool_calls"})
-    async with intake(tmp_path / "home") as running:
-        await sent(running, logs(USER, choice))
-        await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
-        _, end = running.only()
+    await sent(running, logs(USER, choice))
+    await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
+    _, end = running.only()
     assert end.messages[0].parts == (ToolCallPart(name="get", arguments="{}", id="c1"),)
 
 
@@ -285,18 +275,17 @@ async def test_dropped_spans_are_counted(tmp_path):
         assert running.events() == []
 
 
-async def test_log_records_in_too_many_exports_are_rejected(tmp_path):
-    async with intake(tmp_path / "home") as running:
-        for number in range(65):
-            messages = [log("gen_ai.user.message", {"content": f"{word} {number}"}) for word in ("hi", "and", "bye")]
-            answer = await sent(running, logs(*messages))
-        partial = ExportLogsServiceResponse.FromString(answer.content).partial_success
-        assert (answer.status_code, partial.rejected_log_records) == (200, 3)
-        assert "64 exports, the limit" in partial.error_message
+async def test_log_records_in_too_many_exports_are_rejected(running):
+    for number in range(65):
+        messages = [log("gen_ai.user.message", {"content": f"{word} {number}"}) for word in ("hi", "and", "bye")]
+        answer = await sent(running, logs(*messages))
+    partial = ExportLogsServiceResponse.FromString(answer.content).partial_success
+    assert (answer.status_code, partial.rejected_log_records) == (200, 3)
+    assert "64 exports, the limit" in partial.error_message
 
 
 @pytest.mark.parametrize("kind", [PROTOBUF, JSON])
-async def test_half_a_character_in_one_span_loses_no_other_span(tmp_path, kind):
+async def test_half_a_character_in_one_span_loses_no_other_span(running, kind):
     half = {
         PROTOBUF: b"\xed\xa0\xbd",  # as protobuf.js encodes it
         JSON: rb"\ud83d",
@@ -304,19 +293,17 @@ async def test_half_a_character_in_one_span_loses_no_other_span(tmp_path, kind):
     note = {"note": "cut half"}
     body = encoded(traces(span(CHAT), span(CHAT | note, span_id="b7ad6b7169203332")), kind)
     body = body.replace(b"cut half", half[kind].ljust(8) if kind == PROTOBUF else half[kind])
-    async with intake(tmp_path) as running:
-        answer = await running.sent("/v1/traces", content=body, headers={"content-type": kind})
-        assert (answer.status_code, answer.content) == (200, b"" if kind == PROTOBUF else b"{}")
-        assert len(running.exchanges()) == 2
-        assert {event.traceparent.split("-")[1] for event in running.events()} == {TRACE_ID}
+    answer = await running.sent("/v1/traces", content=body, headers={"content-type": kind})
+    assert (answer.status_code, answer.content) == (200, b"" if kind == PROTOBUF else b"{}")
+    assert len(running.exchanges()) == 2
+    assert {event.traceparent.split("-")[1] for event in running.events()} == {TRACE_ID}
 
 
 @pytest.mark.parametrize("text", ["cut \ud83d", "{"])
-async def test_half_a_character_in_a_message_keeps_the_roles(tmp_path, text):
+async def test_half_a_character_in_a_message_keeps_the_roles(running, text):
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
-    async with intake(tmp_path) as running:
-        await sent(running, traces(span(CHAT | {"gen_ai.input.messages": json.dumps(messages)})))
-        request, _ = running.only()
+    await sent(running, traces(span(CHAT | {"gen_ai.input.messages": json.dumps(messages)})))
+    request, _ = running.only()
     assert [(message.role, message.text) for message in request.messages] == [
         ("system", "Be brief."),
         ("user", text.replace("\ud83d", "?")),
@@ -324,33 +311,31 @@ async def test_half_a_character_in_a_message_keeps_the_roles(tmp_path, text):
 
 
 @pytest.mark.parametrize("kind", [PROTOBUF, JSON])
-async def test_rejected_spans_are_counted_in_the_answer_and_the_others_recorded(tmp_path, kind):
+async def test_rejected_spans_are_counted_in_the_answer_and_the_others_recorded(running, kind):
     invalid = span(CHAT, traceId="0" * 32)
     long = span(CHAT | {"gen_ai.request.model": "m" * 257}, span_id="aaaaaaaaaaaaaaaa")
     large = span(CHAT | {"gen_ai.usage.input_tokens": 2**60}, span_id="cccccccccccccccc")
-    async with intake(tmp_path / "home") as running:
-        answer = await sent(running, traces(invalid, long, large), kind=kind)
-        message = ExportTraceServiceResponse()
-        if kind == JSON:
-            json_format.Parse(answer.content, message)
-        else:
-            message.ParseFromString(answer.content)
-        assert (answer.status_code, message.partial_success.rejected_spans) == (200, 2)
-        assert "no valid trace id" in message.partial_success.error_message
-        assert "prompt_tokens is 1152921504606846976 and is left out" in message.partial_success.error_message
-        assert running.only()[1].usage == Usage(completion_tokens=6)
+    answer = await sent(running, traces(invalid, long, large), kind=kind)
+    message = ExportTraceServiceResponse()
+    if kind == JSON:
+        json_format.Parse(answer.content, message)
+    else:
+        message.ParseFromString(answer.content)
+    assert (answer.status_code, message.partial_success.rejected_spans) == (200, 2)
+    assert "no valid trace id" in message.partial_success.error_message
+    assert "prompt_tokens is 1152921504606846976 and is left out" in message.partial_success.error_message
+    assert running.only()[1].usage == Usage(completion_tokens=6)
 
 
-async def test_other_requests_are_answered_while_a_large_body_is_decoded(tmp_path):
+async def test_other_requests_are_answered_while_a_large_body_is_decoded(running):
     body = b'{"resourceSpans": [{"scopeSpans": [{"spans": [%s]}]}]}' % b",".join([b"{}"] * 100_000)
-    async with intake(tmp_path / "home") as running:
-        headers = {"content-type": JSON}
-        export = asyncio.create_task(running.sent("/v1/traces", content=body, headers=headers))
-        ticks = [time.monotonic()]
-        while not export.done():
-            await asyncio.sleep(0.01)
-            ticks.append(time.monotonic())
-        assert rejected_json(await export) == 100_000
+    headers = {"content-type": JSON}
+    export = asyncio.create_task(running.sent("/v1/traces", content=body, headers=headers))
+    ticks = [time.monotonic()]
+    while not export.done():
+        await asyncio.sleep(0.01)
+        ticks.append(time.monotonic())
+    assert rejected_json(await export) == 100_000
     longest = max(after - before for before, after in itertools.pairwise(ticks))
     assert longest < (ticks[-1] - ticks[0]) / 3
 
@@ -379,21 +364,17 @@ async def test_waiting_halves_are_bounded(tmp_path):
         running.only()
 
 
-async def test_the_time_to_the_first_token_of_a_stream_is_recorded(tmp_path):
+async def test_the_time_to_the_first_token_of_a_stream_is_recorded(running):
     events = [{"name": "First Token Stream Event", "timeUnixNano": "1767225600500000000"}]
     measured = CHAT | {"gen_ai.response.time_to_first_chunk": 0.25, "gen_ai.request.stream": True}
-    async with intake(tmp_path / "home") as running:
-        await sent(running, traces(span(CHAT, events=events), span(measured, span_id="aaaaaaaaaaaaaaaa")))
-        found = running.exchanges().values()
+    await sent(running, traces(span(CHAT, events=events), span(measured, span_id="aaaaaaaaaaaaaaaa")))
+    found = running.exchanges().values()
     assert {(request.stream, end.time_to_first_token_seconds) for request, end in found} == {(True, 0.5), (True, 0.25)}
 
 
-async def test_no_text_is_in_a_span_or_an_answer(tmp_path):
+async def test_no_text_is_in_a_span_or_an_answer(running):
     named = CHAT | {"error.type": "Mail me at ann.lee@example.org"}
-    async with intake(tmp_path / "home") as running:
-        answer = await sent(
-            running, traces(span(named, status={"code": 2, "message": "ann.lee"}), span({}, spanId="00"))
-        )
-        assert "ann.lee" not in answer.text
-        assert "ann.lee" not in repr([one.to_json() for one in running.exporter.get_finished_spans()])
-        assert running.only()[1].error == ErrorInfo(kind="unknown", status=500)
+    answer = await sent(running, traces(span(named, status={"code": 2, "message": "ann.lee"}), span({}, spanId="00")))
+    assert "ann.lee" not in answer.text
+    assert "ann.lee" not in repr([one.to_json() for one in running.exporter.get_finished_spans()])
+    assert running.only()[1].error == ErrorInfo(kind="unknown", status=500)
