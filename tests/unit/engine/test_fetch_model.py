@@ -201,7 +201,7 @@ def test_a_missing_gguf_file_is_an_error(name, tmp_path):
 def test_the_name_of_a_hub_repository_can_end_with_gguf(tmp_path, monkeypatch, tiny_gguf):
     asked = []
     monkeypatch.setattr(weights, "hub_revision", lambda repository: asked.append(repository) or "1" * 40)
-    monkeypatch.setattr(weights, "_hub_fill", lambda *_: _fill_with(b"weights"))
+    monkeypatch.setattr(weights, "_fill_from_hub", lambda *given: _fill_with(b"weights")(given[-1]))
     assert weights.ensure("owner/name.gguf", tmp_path).source == "hub"
     assert asked == ["owner/name.gguf"]
     monkeypatch.chdir(tmp_path)
