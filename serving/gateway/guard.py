@@ -80,13 +80,6 @@ class Guards:
                 detector.load()
                 self._detectors[detector.name] = detector
 
-    def start(self, tenant: str, *, tokens: int = 0) -> "Guard | None":
-        """Return a guard for one part of a choice, after `tokens` tokens of other parts, or None if the tenant's guard is off."""
-        settings = self._settings(tenant)
-        if settings.mode == "off" or tenant == OWN_TENANT:  # the answers to Weir's own prompts reach no user
-            return None
-        return Guard(settings, self, tokens=tokens)
-
     def submit(self, settings: GuardSettings, text: GrowingText, offset: int) -> "Future[_Finding | None]":
         """Check `text`, which begins at `offset` in the answer, in the thread; the result is the finding that ends first, or None."""
         return self._thread.submit(self._first_finding, settings, text, offset)
@@ -101,7 +94,10 @@ class Guards:
 
     def answer(self, tenant: str) -> "AnswerGuard | None":
         """Return a guard for all choices of one answer, or None if the tenant's guard is off."""
-        return None if self.start(tenant) is None else AnswerGuard(self, tenant)
+        settings = self._settings(tenant)
+        if settings.mode == "off" or tenant == OWN_TENANT:  # the answers to Weir's own prompts reach no user
+            return None
+        return AnswerGuard(settings, self)
 
     def close(self) -> None:
         """Cancel the waiting checks, and end the thread after its current check."""
@@ -109,7 +105,7 @@ class Guards:
 
 
 class Guard:
-    """The guard of one part of a choice. Call `push` with all text in order, then `finish` before a normal end.
+    """The guard of one part of a choice, after `tokens` tokens of other parts. Call `push` with all text in order, then `finish` before a normal end.
 
     Call `sent` when the client of a stream has received the text so far.
 
@@ -238,8 +234,8 @@ class AnswerGuard:
     `hit` is the first finding.
     """
 
-    def __init__(self, guards: Guards, tenant: str) -> None:
-        self._guards, self._tenant = guards, tenant
+    def __init__(self, settings: GuardSettings, guards: Guards) -> None:
+        self._settings, self._guards = settings, guards
         self._choices: dict[int, _Choice] = {}
         self._newest: list[Guard] = []
         self._counted = 0
@@ -261,7 +257,8 @@ class AnswerGuard:
             if part != choice.part and (last := choice.guards.get(choice.part)) is not None:
                 self._note(await last.finish())
             choice.part = part
-            guard = choice.guards.get(part) or self._new(choice, before)
+            if (guard := choice.guards.get(part)) is None:
+                guard = choice.guards[part] = Guard(self._settings, self._guards, tokens=before)
             self._newest.append(guard)
             self._note(await guard.push(text, choice.tokens))
         return self.must_stop
@@ -304,12 +301,6 @@ class AnswerGuard:
         share = grown // len(choices)
         self._counted += share * len(choices)
         return dict.fromkeys(choices, share)
-
-    def _new(self, choice: "_Choice", tokens: int) -> Guard:
-        guard = self._guards.start(self._tenant, tokens=tokens)
-        assert guard is not None, "the settings of a tenant are constant"
-        choice.guards[choice.part] = guard
-        return guard
 
     def _note(self, hit: GuardStop | None) -> None:
         if self.hit is None and hit is not None:

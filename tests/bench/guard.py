@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from bench.rounds import Figure, in_turn
 from serving.gateway.guard import Guard, Guards
+from serving.gateway.tenant_settings import guard_settings
 
 AT_ONCE, TOKENS = 8, 4096
 #: Time between two tokens of an answer: 400 tokens/s over all answers.
@@ -30,7 +31,7 @@ async def answer(guard: Guard | None, pieces: list[str]) -> None:
 
 async def main() -> None:
     tenants = {"*": {"guard": {"mode": "observe", "threshold": {"toxicity": 1}}}}
-    guards = Guards(tenants, CollectorRegistry())
+    guards, settings = Guards(tenants, CollectorRegistry()), guard_settings(tenants, "acme")
     await guards.load()
     found = re.findall(r"\s*\S{1,5}", TEXT)  # about the length of a token
     tokens = (found * (TOKENS // len(found) + 1))[:TOKENS]
@@ -40,7 +41,7 @@ async def main() -> None:
         began = time.process_time()
         await asyncio.gather(
             *(
-                answer(guards.start("acme") if guarded else None, tokens[part * share :][:share])
+                answer(Guard(settings, guards) if guarded else None, tokens[part * share :][:share])
                 for part in range(AT_ONCE)
             )
         )

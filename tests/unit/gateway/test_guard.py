@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from serving.gateway.guard import Guards
+from serving.gateway.guard import Guard, Guards
 from serving.gateway.tenant_settings import guard_settings
 from serving.openai_api.accumulator import NewText
 from stream.settings import tenant_settings
@@ -43,6 +43,11 @@ EVERY = 16
 def loaded():
     """Guards with loaded detectors, which the tests share."""
     return asyncio.run(_load(CollectorRegistry(), mode="stop"))
+
+
+def guard_of(guards):
+    """Return a guard of one part of a choice."""
+    return Guard(guards._settings("acme"), guards)
 
 
 async def _load(registry, **table):
@@ -106,7 +111,7 @@ async def stream(guard, pieces, pause):
 @pytest.mark.parametrize("pause", [None, 0, 0.002], ids=["a burst", "yielding", "paced"])
 @pytest.mark.parametrize("position", range(49, 66))
 async def test_at_most_26_tokens_follow_an_insult(make, position, pause):
-    guard = make().start("acme")
+    guard = guard_of(make())
     sent = await stream(guard, scripted(position), pause)
     end = position + len(INSULT)
     assert guard.hit is not None
@@ -126,7 +131,7 @@ async def test_at_most_26_tokens_follow_an_insult(make, position, pause):
 
 @pytest.mark.parametrize("every_tokens", [1, 5, 64])
 async def test_the_setting_every_tokens_bounds_the_tokens_between_checks(make, every_tokens):
-    guard = make(every_tokens=every_tokens).start("acme")
+    guard = guard_of(make(every_tokens=every_tokens))
     sent = await stream(guard, scripted(50), 0.001)
     assert sent <= 50 + len(INSULT) + every_tokens + 10
 
@@ -134,7 +139,7 @@ async def test_the_setting_every_tokens_bounds_the_tokens_between_checks(make, e
 @pytest.mark.parametrize("size", [7, 30, 100])
 @pytest.mark.parametrize("position", range(49, 66, 4))
 async def test_chunks_of_several_tokens_are_sent_only_after_their_check(make, size, position):
-    guard, pieces, sent = make().start("acme"), scripted(position), 0
+    guard, pieces, sent = guard_of(make()), scripted(position), 0
     for start in range(0, len(pieces), size):
         chunk = pieces[start : start + size]
         if await guard.push("".join(chunk), start + len(chunk)) is not None:
@@ -187,7 +192,7 @@ async def test_a_finding_in_the_text_exposes_no_tokens_of_the_reasoning(make):
 @pytest.mark.parametrize("lead", range(EVERY))
 @pytest.mark.parametrize("data", ["jane.roe@example.com", "4111 1111 1111 1111", "(call) 415-555-2671"])
 async def test_personal_data_sent_character_by_character_is_found_at_every_boundary(make, data, lead):
-    guard = make(detectors=["pii"]).start("acme")
+    guard = guard_of(make(detectors=["pii"]))
     pieces = [*["word "] * lead, *f"{data} ", *["word "] * 60]
     sent = await stream(guard, pieces, 0)
     assert guard.hit is not None
@@ -196,7 +201,7 @@ async def test_personal_data_sent_character_by_character_is_found_at_every_bound
 
 
 async def test_the_last_text_is_checked_before_the_end(make):
-    guard = make().start("acme")
+    guard = guard_of(make())
     pieces = scripted(33, length=33 + len(INSULT))
     pieces[-1] = pieces[-1].rstrip()
     assert await stream(guard, pieces, 0) == len(pieces)
@@ -211,7 +216,7 @@ async def test_of_two_findings_in_one_check_the_first_ends_the_answer(make, firs
         "pii": "Write to jane.roe@example.com for the rest. ",
     }
     begin = texts.pop(first)
-    guard = make().start("acme")
+    guard = guard_of(make())
     await guard.push(begin + "The garden has many plants along the old river. " + "".join(texts.values()), 30)
     await guard.finish()
     assert guard.hit.detector == first
@@ -219,13 +224,13 @@ async def test_of_two_findings_in_one_check_the_first_ends_the_answer(make, firs
 
 
 async def test_a_finding_needs_the_score_in_the_tenants_settings(make):
-    guard = make(detectors=["toxicity"], threshold={"toxicity": 1.0}).start("acme")
+    guard = guard_of(make(detectors=["toxicity"], threshold={"toxicity": 1.0}))
     await stream(guard, scripted(50), None)
     assert guard.hit is None
 
 
 async def test_observe_sends_the_whole_answer_and_records_what_stop_would_have_done(make):
-    guard = make(mode="observe").start("acme")
+    guard = guard_of(make(mode="observe"))
     assert await stream(guard, scripted(50), 0.001) == 200
     assert guard.hit is not None
     assert not guard.hit.stopped
@@ -233,7 +238,7 @@ async def test_observe_sends_the_whole_answer_and_records_what_stop_would_have_d
 
 
 async def test_an_answer_that_is_sent_at_its_end_exposes_nothing(make):
-    guard = make().start("acme")
+    guard = guard_of(make())
     for number, piece in enumerate(scripted(50), 1):
         await guard.push(piece, number)
     await guard.finish()
@@ -243,7 +248,7 @@ async def test_an_answer_that_is_sent_at_its_end_exposes_nothing(make):
 
 
 async def test_a_harmless_answer_ends_without_a_finding(make):
-    guard = make().start("acme")
+    guard = guard_of(make())
     assert await stream(guard, scripted(50, insult=[]), 0) == 200
     assert guard.hit is None
     assert guard.harmless_characters == 0
@@ -257,7 +262,7 @@ async def test_a_harmless_answer_ends_without_a_finding(make):
 async def test_harmless_text_that_is_cut_at_any_character_is_no_finding(make, lead, text):
     guards, tail, hits = make(every_tokens=1), scripted(0, length=60, insult=[]), {}
     for cut in range(len(text)):
-        guard = guards.start("acme")
+        guard = guard_of(guards)
         for number, piece in enumerate([*lead, text[:cut], text[cut:], *tail], 1):
             await guard.push(piece, 10 * number)  # so many tokens that `push` waits for the check of each piece
         await guard.finish()
@@ -268,7 +273,7 @@ async def test_harmless_text_that_is_cut_at_any_character_is_no_finding(make, le
 
 async def test_the_cost_of_a_check_does_not_grow_with_the_answer(recorded):
     guards, checks = recorded
-    guard = guards.start("acme")
+    guard = guard_of(guards)
     await stream(guard, scripted(0, length=3000, insult=[]), None)
     assert len(checks) == pytest.approx(3000 / EVERY, rel=0.3)
     assert max(len(text) for text, _ in checks) < 600
@@ -281,7 +286,7 @@ async def test_the_cost_of_a_check_does_not_grow_with_the_answer(recorded):
 )
 async def test_large_chunks_and_text_without_spaces_are_read_to_the_end(make, recorded, text):
     guards, checks = recorded
-    guard = guards.start("acme")
+    guard = guard_of(guards)
     await guard.push(text, 5000)
     await guard.push(" I hate you, you worthless piece of shit.", 5010)
     await guard.finish()
@@ -291,14 +296,14 @@ async def test_large_chunks_and_text_without_spaces_are_read_to_the_end(make, re
 
 
 async def test_a_chunk_longer_than_one_check_is_sent_after_all_its_checks(make):
-    guard = make().start("acme")
+    guard = guard_of(make())
     assert await guard.push("word " * 2000 + " ".join(INSULT) + " word" * 100, 2100) is not None
 
 
 async def test_a_failed_check_does_not_end_the_answer_and_logs_no_text(make, caplog):
     guards = make()
     guards._detectors = {}
-    guard = guards.start("acme")
+    guard = guard_of(guards)
     assert await stream(guard, scripted(50), 0.001) == 200
     assert guard.hit is None
     assert guards.failures._value.get() == 1
@@ -308,11 +313,11 @@ async def test_a_failed_check_does_not_end_the_answer_and_logs_no_text(make, cap
 
 
 def test_the_guard_of_a_tenant_is_off_by_default_and_off_for_sentinels(make):
-    assert Guards({}, CollectorRegistry()).start("acme") is None
+    assert Guards({}, CollectorRegistry()).answer("acme") is None
     guards = make({"a*": {"mode": "stop"}, "*": {"threshold": {"pii": 0.9}}})
-    assert guards.start("beta") is None
-    assert guards.start("acme") is not None
-    assert make({"*": {"mode": "stop"}}).start(OWN_TENANT) is None
+    assert guards.answer("beta") is None
+    assert guards.answer("acme") is not None
+    assert make({"*": {"mode": "stop"}}).answer(OWN_TENANT) is None
 
 
 def test_later_tables_override_earlier_ones():
