@@ -4,7 +4,7 @@ import asyncio
 import time
 from contextlib import suppress
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from opentelemetry import trace
@@ -78,11 +78,11 @@ class Endpoints:
 
     async def embeddings(self, call: Call) -> None:
         """Answer ``POST /v1/embeddings``."""
-        await self._relay(call, "embeddings")
+        await self._infer(call, "embeddings")
 
     async def responses(self, call: Call) -> None:
         """Answer ``POST /v1/responses``."""
-        await self._relay(call, "responses")
+        await self._infer(call, "responses")
 
     async def _prompt(self, call: Call, max_bytes: int) -> bytes:
         """Return the body of an inference; raises ApiError 413 if it is too large for its model."""
@@ -96,32 +96,20 @@ class Endpoints:
         return raw
 
     async def _infer(
-        self, call: Call, operation: Operation, request_type: type[ChatRequest | CompletionRequest]
+        self, call: Call, operation: Operation, request_type: type[ChatRequest | CompletionRequest] | None = None
     ) -> None:
+        """Answer an inference; without `request_type`, only engines with `any_field` can."""
         with self._slots.take(), self._large_bodies.take(call.headers) as limit:
             request = await self._parsed(await self._prompt(call, limit), operation, request_type)
             await self._run(call, operation, request)
 
     async def _parsed(
-        self, raw: bytes, operation: Operation, request_type: type[ChatRequest | CompletionRequest]
+        self, raw: bytes, operation: Operation, request_type: type[ChatRequest | CompletionRequest] | None
     ) -> ChatRequest | CompletionRequest | OpenRequest:
         """Return the request in `raw`; no caller keeps `raw`, because it may have several megabytes."""
-        if await self._models.takes_any_field(model_of(raw)):
+        if request_type is None or await self._models.takes_any_field(model_of(raw)):
             return OpenRequest.parse(raw, operation)
         return parse(request_type, raw)
-
-    async def _relay(self, call: Call, operation: Literal["embeddings", "responses"]) -> None:
-        with self._slots.take(), self._large_bodies.take(call.headers) as limit:
-            request = OpenRequest.parse(await self._prompt(call, limit), operation)
-            model = self._models.find(request.model)
-            info = await model.ready_info()
-            if ANY_FIELD not in info.features:
-                raise invalid(
-                    f"The engine {info.engine!r} of this model does not support /v1/{operation}; use another model or endpoint.",
-                    code="unsupported_endpoint",
-                    param="model",
-                )
-            await self._run(call, operation, request)
 
     async def _run(
         self, call: Call, operation: Operation, request: ChatRequest | CompletionRequest | OpenRequest
@@ -130,6 +118,12 @@ class Endpoints:
         info = await model.ready_info()
         if not isinstance(request, OpenRequest):
             check_features(request.features(), info)
+        elif ANY_FIELD not in info.features:
+            raise invalid(
+                f"The engine {info.engine!r} of this model does not support /v1/{operation}; use another model or endpoint.",
+                code="unsupported_endpoint",
+                param="model",
+            )
         body = request.body()
         _check_length(body, info)
         assert call.principal is not None
