@@ -14,6 +14,11 @@ Count = Annotated[int, Field(ge=1)]
 EngineName = Literal["auto", "openvino", "vllm", "transformers", "upstream", "echo"]
 #: Engines that read no model files and use no GPU of a replica.
 ENGINES_WITHOUT_FILES = frozenset({"echo", "upstream"})
+#: Settings that only these engines have.
+_ENGINES_OF: dict[str, tuple[EngineName, ...]] = {
+    **dict.fromkeys(("engine_kwargs", "lora", "llm_config", "prefill"), ("vllm",)),
+    "images": ("upstream", "vllm"),
+}
 
 _KIB = 1024
 #: Connections that the endpoint keeps open at the same time; further ones wait in the kernel's queue.
@@ -171,27 +176,17 @@ class ModelSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _only_vllm_has_its_tables(self) -> Self:
-        given = next((name for name in ("engine_kwargs", "lora", "llm_config", "prefill") if getattr(self, name)), None)
-        if given is not None and self.engine != "vllm":
-            raise PydanticCustomError(
-                "engine_mismatch",
-                "{given} is set, but engine is {engine}; set engine to 'vllm', or leave {given} out",
-                {"given": given, "engine": repr(self.engine)},
-            )
+    def _settings_of_some_engines(self) -> Self:
+        for given, engines in _ENGINES_OF.items():
+            if getattr(self, given) and self.engine not in engines:
+                raise PydanticCustomError(
+                    "engine_mismatch",
+                    "{given} is set, but engine is {engine}; set engine to {engines}, or leave {given} out",
+                    {"given": given, "engine": repr(self.engine), "engines": " or ".join(map(repr, engines))},
+                )
         if self.engine == "vllm" and self.device == "cpu" and self.prefill:
             raise PydanticCustomError(
                 "prefill_on_cpu", "prefill is set, but device is 'cpu'; separate prefill replicas need GPUs"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _only_some_engines_take_images(self) -> Self:
-        if self.images and self.engine not in {"upstream", "vllm"}:
-            raise PydanticCustomError(
-                "images_mismatch",
-                "images is true, but engine is {engine}; set engine to 'upstream' or 'vllm', or leave images out",
-                {"engine": repr(self.engine)},
             )
         return self
 

@@ -68,7 +68,7 @@ def test_the_cache_of_a_container_image_is_used_by_every_table_without_its_own(l
     ("table", "problem"),
     [
         ("engine = 'upstream'", "the engine upstream needs a base_url"),
-        ("images = true", "images is true, but engine is 'auto'"),
+        ("images = true", "images is set, but engine is 'auto'; set engine to 'upstream' or 'vllm'"),
         ("base_url = 'http://127.0.0.1:1/v1'", "the others have none"),
         ("slot = 3", 'models."x".slot .*unknown key'),
     ],
