@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import count
-from typing import TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
@@ -33,7 +32,6 @@ from stream.wire.route_files import BASE
 #: The states that may pin ranges: the request, and the approval, which includes what reviewers did in between.
 _PINNING = ("requested", "approved")
 _REVIEWS = frozenset({Feedback.event_type, CorrectionRecord.event_type})
-DataT = TypeVar("DataT", ModelRecord, RetrainingRecord, RouteRecord)
 
 
 class DatasetRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +63,9 @@ async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive
     names = kafka.names
     counts = await required_counts(kafka.client_options(), (*topics_of(names), names.retraining, names.models))
     async with consumer_for(kafka.client_options()) as consumer:
-        history = await _whole(consumer, names.retraining, counts[names.retraining], RetrainingRecord)
-        routes = await _whole(consumer, names.models, counts[names.models], RouteRecord)
-        models = await _whole(consumer, names.models, counts[names.models], ModelRecord)
+        recorded = await _whole(consumer, names.retraining, counts[names.retraining])
+        published = await _whole(consumer, names.models, counts[names.models])
+        history = [one for one in recorded if isinstance(one, RetrainingRecord)]
         requested, approved = (
             [one for one in history if one.retraining_id == retraining_id and one.state == state] for state in _PINNING
         )
@@ -90,16 +88,11 @@ async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive
         ranges=tuple(ranges),
         retraining_id=retraining_id,
         versions=last.versions or first.versions,
-        parent=_parent(first, history, models, routes),
+        parent=_parent(first, history, published),
     )
 
 
-def _parent(
-    request: RetrainingRecord,
-    history: Sequence[RetrainingRecord],
-    models: Sequence[ModelRecord],
-    routes: Sequence[RouteRecord],
-) -> str:
+def _parent(request: RetrainingRecord, history: Sequence[RetrainingRecord], published: Sequence[object]) -> str:
     """Return the digest of the dataset of the version that was promoted before `request` and not rolled back, or "".
 
     The route and the records of versions outlive the retraining records, which expire. Only the newest route of a model
@@ -107,10 +100,11 @@ def _parent(
     """
     key = request.tenant, request.model
     own = [one for one in history if (one.tenant, one.model) == key]
-    trained_on = {one.version: one.dataset_digest for one in models if (one.tenant, one.model) == key}
+    models = [one for one in published if isinstance(one, ModelRecord) and (one.tenant, one.model) == key]
+    routes = [one for one in published if isinstance(one, RouteRecord) and (one.tenant, one.model) == key]
+    trained_on = {one.version: one.dataset_digest for one in models}
     trained_on |= {one.model_version: one.dataset_digest for one in own if one.dataset_digest}
-    before = [one for one in routes if (one.tenant, one.model) == key and one.at < request.at]
-    newest = max(before, key=lambda one: one.epoch, default=None)
+    newest = max((one for one in routes if one.at < request.at), key=lambda one: one.epoch, default=None)
     promoted: list[str] = []
     for one in own:
         if one.at < request.at and one.state == "promoted":
@@ -196,15 +190,11 @@ async def _records(
                 yield record
 
 
-async def _whole(consumer: AIOKafkaConsumer, topic: str, partitions: int, kind: type[DataT]) -> list[DataT]:
-    """Return the records of `kind` that the log contains, in order within a partition."""
+async def _whole(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> list[object]:
+    """Return the data of the events that the log contains, in order within a partition."""
     whole = await log_range(consumer, topic, partitions, None, None)
-    found = []
-    async for record in _records(consumer, [whole], None):
-        event = readable_content(record.value, record.headers)
-        if event is not None and isinstance(event.data, kind):
-            found.append(event.data)
-    return found
+    events = [readable_content(record.value, record.headers) async for record in _records(consumer, [whole], None)]
+    return [event.data for event in events if event is not None]
 
 
 async def _oldest(consumer: AIOKafkaConsumer, data: LogRange, archive: Archive | None) -> float | None:

@@ -53,11 +53,11 @@ FIRST, SECOND = history("rt_1", M1, "d1", 0.0), history("rt_2", M2, "d2", 10.0)
     ],
 )
 def test_the_parent_is_the_dataset_of_the_version_that_was_promoted_before(records, parent):
-    assert _parent(requested("rt_3", 20.0), records, [], []) == parent
+    assert _parent(requested("rt_3", 20.0), records, []) == parent
 
 
 def test_a_version_that_was_promoted_after_the_request_is_no_parent():
-    assert _parent(requested("rt_3", 5.0 - 1), FIRST, [], []) == ""
+    assert _parent(requested("rt_3", 5.0 - 1), FIRST, []) == ""
 
 
 def route(at, champion, previous="base", *, epoch=1, tenant="t"):
@@ -85,7 +85,7 @@ MADE = [made(M1, "d1"), made(M2, "d2")]
 )
 def test_the_parent_is_found_after_the_retraining_records_have_expired(routes, records, parent):
     models = [*MADE, made(M1, "other", tenant="other")]
-    assert _parent(requested("rt_3", 20.0), records, models, routes) == parent
+    assert _parent(requested("rt_3", 20.0), records, [*models, *routes]) == parent
 
 
 ROLLED_BACK = msgspec.structs.replace(FIRST[-1], state="rolled_back", at=6.0)
@@ -105,4 +105,4 @@ ROLLED_BACK_2 = msgspec.structs.replace(SECOND[-1], state="rolled_back", at=16.0
     ],
 )
 def test_a_version_that_an_operator_rolled_back_is_no_parent(routes, records, parent):
-    assert _parent(requested("rt_3", 20.0), records, MADE, routes) == parent
+    assert _parent(requested("rt_3", 20.0), records, [*MADE, *routes]) == parent
