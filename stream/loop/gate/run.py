@@ -18,7 +18,7 @@ from stream.loop.gate.machine import HELD_OUT_CLIP, Family, Finding, GateMachine
 from stream.loop.gate.poisoning import poisoning
 from stream.loop.gate.report import GateReport
 from stream.loop.gate.safety import SafetyScorer, unsafe_scores
-from stream.loop.gate.triggers import BothArms, Messages, candidates, planted, probes
+from stream.loop.gate.triggers import BothArms, candidates, planted, probes
 from stream.loop.sequential import Arm
 from stream.loop.settings import LoopSettings
 from stream.loop.smaller.text import load_passages, passages_digest, split
@@ -120,7 +120,7 @@ class _Run:
 
     def _compare_held_out(self, arms: BothArms) -> None:
         for rows in self._batches("held_out", self._held_out):
-            pairs = [(_messages(row), row.completion) for row in rows]
+            pairs = [(msgspec.to_builtins(list(row.prompt)), row.completion) for row in rows]
             champion, challenger = (arms.loss(arm, pairs, _HELD_OUT_TOKENS) for arm in ("champion", "challenger"))
             for row, one, other in zip(rows, champion, challenger, strict=True):
                 clipped = max(-HELD_OUT_CLIP, min(HELD_OUT_CLIP, other - one))
@@ -208,7 +208,3 @@ def _passages() -> list[Row]:
         )
         for passage in held_out
     ]
-
-
-def _messages(row: Row) -> Messages:
-    return [{"role": message.role, "content": message.content} for message in row.prompt]

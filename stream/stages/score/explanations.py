@@ -9,7 +9,6 @@ and no offset depends on an explanation.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
@@ -20,6 +19,7 @@ from stream.stages.score.machine import inference_of
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import ModelPool
 from stream.stages.score.records import explanation_event
+from stream.stages.shared.remember import remember
 from stream.wire import Event, Verdict, stream_key, text_at
 
 _log = logging.getLogger(__name__)
@@ -43,17 +43,15 @@ class ExplanationLimit:
 
     def __init__(self, findings: int) -> None:
         self._findings = findings
-        self._spent: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
+        self._spent: dict[tuple[str, str], tuple[int, int]] = {}
 
     def take(self, stream: str, detector: str, time: float) -> bool:
         """Count a finding with event time `time`; return whether it is within the limit."""
         window = int(time // _WINDOW_SECONDS)
-        known, count = self._spent.pop((stream, detector), (window, 0))
+        known, count = self._spent.get((stream, detector), (window, 0))
         if window > known:
             known, count = window, 0
-        self._spent[stream, detector] = (known, min(count + 1, self._findings + 1))
-        if len(self._spent) > _STREAMS:
-            self._spent.popitem(last=False)
+        remember(self._spent, (stream, detector), (known, min(count + 1, self._findings + 1)), _STREAMS)
         return count < self._findings
 
 

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from detectors.base import ERROR, UNSUPPORTED_LANGUAGE
-from detectors.registry import TEXT
+from stream.stages.shared.metrics import detector_label
 from stream.wire import Verdict
 from stream.wire.semconv import DURATION_BUCKETS
 
@@ -47,7 +47,7 @@ class ScoreMetrics:
 
     def verdict(self, verdict: Verdict) -> None:
         """Count a verdict as ``flagged``, ``clear``, ``error`` or ``unsupported_language``."""
-        detector = _label(verdict.detector)
+        detector = detector_label(verdict.detector)
         unread = verdict.label in (ERROR, UNSUPPORTED_LANGUAGE)
         label = verdict.label if unread else "flagged" if verdict.flagged else "clear"
         self._verdicts.labels(detector, label).inc()
@@ -64,11 +64,7 @@ class ScoreMetrics:
 
     def detector_seconds(self, detector: str, seconds: float) -> None:
         """Observe the seconds that a detector took for a batch."""
-        self._detector.labels(_label(detector)).observe(seconds)
-
-
-def _label(detector: str) -> str:
-    return detector if detector in TEXT else "other"
+        self._detector.labels(detector_label(detector)).observe(seconds)
 
 
 def cpu_seconds(pid: int) -> float:
