@@ -13,20 +13,9 @@ from detectors.registry import EXPLAINED
 from detectors.text.explain import Method, explain
 from stream.ledger.queries.request_story import RecordLocation, RequestStory
 from stream.score_text import score_text
-from stream.wire import Verdict
+from stream.wire import Verdict, WordWeight
 from weir.errors import NotFoundError
 from weir.operate.request_text import RequestText
-
-
-class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """Weight of one word, in log-odds; a positive weight raises the score.
-
-    `start` and `end` (exclusive) are the word's character offsets in the raw text.
-    """
-
-    start: int
-    end: int
-    weight: float
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,7 +34,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     explained_by: str
     explained_score: float
     method: str
-    attributions: tuple[Weight, ...]
+    attributions: tuple[WordWeight, ...]
     part: str = ""
     text: str | None = None
 
@@ -128,7 +117,7 @@ def explained(
         explained_by=detector.version,
         explained_score=detector.score_many([raw])[0].score,
         method=explanation.method,
-        attributions=tuple(Weight(start=w.start, end=w.end, weight=w.weight) for w in explanation.words),
+        attributions=tuple(WordWeight(start=w.start, end=w.end, weight=w.weight) for w in explanation.words),
         part=verdict.part,
         text=raw,
     )

@@ -10,11 +10,12 @@ from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.shard import Shard
+from stream.wire import WordWeight
 from weir.cli import main
 from weir.cli.render.explanation import explanation_lines
 from weir.errors import NotFoundError
 from weir.operate.request_text import RequestText
-from weir.quality.explaining import Explanation, Weight, explained, flagged_verdicts, request_of
+from weir.quality.explaining import Explanation, explained, flagged_verdicts, request_of
 
 TEXT = "Thanks a lot, you worthless\x1b[31m idiot"
 WORDS = [(0, 6, -0.8), (7, 8, 0.05), (14, 17, 0.9), (18, 32, 2.0), (33, 38, 3.0)]
@@ -27,7 +28,7 @@ EXPLAINED = Explanation(
     explained_by="1",
     explained_score=0.93,
     method="auto",
-    attributions=tuple(Weight(start=start, end=end, weight=weight) for start, end, weight in WORDS),
+    attributions=tuple(WordWeight(start=start, end=end, weight=weight) for start, end, weight in WORDS),
     text=TEXT,
 )
 
@@ -131,7 +132,7 @@ def test_words_are_listed_by_weight():
 
 def test_a_long_text_shows_its_attributed_part():
     text = "x " * 400 + "idiot" + " y" * 400
-    only = (Weight(start=800, end=805, weight=1.0),)
+    only = (WordWeight(start=800, end=805, weight=1.0),)
     explanation = msgspec.structs.replace(EXPLAINED, text=text, attributions=only)
     (line,) = [line.plain for line in explanation_lines(explanation, colour=False) if "[idiot]" in line.plain]
     assert line.startswith("  │ … x")

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from stream.score_text import score_text
+from stream.wire import WordWeight
 from weir.cli.render.output import printable
-from weir.quality.explaining import Explanation, Weight
+from weir.quality.explaining import Explanation
 
 _INDENT = "  "
 #: Characters of context before and after the words that have weights.
@@ -62,7 +63,7 @@ def _marked(explanation: Explanation, *, colour: bool) -> Text:
     return drawn
 
 
-def _word(word: str, one: Weight, strongest: float, *, colour: bool) -> tuple[str, str]:
+def _word(word: str, one: WordWeight, strongest: float, *, colour: bool) -> tuple[str, str]:
     share = abs(one.weight) / strongest if strongest else 0.0
     towards = one.weight > 0
     if not colour:
