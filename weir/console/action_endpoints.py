@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stream.ledger.queries.console_queries import AlertStory, LedgerPages
+from stream.ledger.queries.console_queries import LedgerPages
 from weir.client import effective_kafka
 from weir.console.json_http import body_of, json_response
-from weir.console.query_endpoints import MapParameters
+from weir.console.query_endpoints import MapParameters, alert_story
 from weir.console.weir_process import output_of
 from weir.errors import NotFoundError, StackError
 from weir.home.access_log import log_access, user_name
@@ -101,7 +101,7 @@ class ActionEndpoints:
     async def feedback(self, request: Request) -> Response:
         """Publish a review of an alert; respond with 202 after the broker's acknowledgement."""
         body = await body_of(request, _Review)
-        story = await self._alert(body.alert_id)
+        story = await alert_story(self._pages, body.alert_id)
         review = review_of(story.alert, body.label, body.request_id, f"console:{user_name()}")
         self._log_access(request, "console review", alert_id=body.alert_id, request_id=review.request_id)
         await publish_review(effective_kafka(self._settings), self._pages, review)
@@ -129,7 +129,7 @@ class ActionEndpoints:
 
     async def terms(self, request: Request) -> Response:
         """Compute and return the terms that are typical of a drift alert's evidence texts."""
-        story = await self._alert(request.path_params["alert_id"])
+        story = await alert_story(self._pages, request.path_params["alert_id"])
         if story.alert.detector != DRIFT:
             raise NotFoundError(f"alert {story.alert.alert_id} is not a drift alert, so it has no cluster to describe")
 
@@ -173,9 +173,3 @@ class ActionEndpoints:
 
     def _log_access(self, request: Request, command: str, **what: str) -> Path:
         return log_access(self._settings.home, command, session=str(request.scope["state"]["session"]), **what)
-
-    async def _alert(self, alert_id: str) -> AlertStory:
-        story = await asyncio.to_thread(self._pages.alert, alert_id, 0.0)
-        if story is None:
-            raise NotFoundError(f"no alert {alert_id!r} in the ledger; it may be very new, or of another stack")
-        return story

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stream.ledger.queries.alert_pages import AlertQuery
-from stream.ledger.queries.console_queries import LedgerPages
+from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from stream.ledger.queries.page_cursor import Cursor
 from stream.ledger.window_history import StreamName
 from weir.client import effective_kafka
@@ -188,13 +188,7 @@ class QueryEndpoints:
 
     async def alert(self, request: Request) -> Response:
         """Return one alert with its changes, evidence, reviews, retraining events and drift windows."""
-        alert_id = request.path_params["alert_id"]
-        story = await asyncio.to_thread(self._pages.alert, alert_id, time.time())
-        if story is None:
-            raise NotFoundError(
-                f"no alert {alert_id!r} in the ledger; it may be very new, or of another stack; `weir alerts` reads Kafka"
-            )
-        return json_response(story)
+        return json_response(await alert_story(self._pages, request.path_params["alert_id"]))
 
     async def drift(self, request: Request) -> Response:
         """Return the streams that drift and anomaly detectors check.
@@ -275,6 +269,16 @@ class QueryEndpoints:
     async def silences(self, _request: Request) -> Response:
         """Return the silences in force, ordered by expiry."""
         return await _answer(lambda: {"silences": self._pages.silences().active(time.time())})
+
+
+async def alert_story(pages: LedgerPages, alert_id: str) -> AlertStory:
+    """Return an alert with all related data; raises NotFoundError."""
+    story = await asyncio.to_thread(pages.alert, alert_id, time.time())
+    if story is None:
+        raise NotFoundError(
+            f"no alert {alert_id!r} in the ledger; it may be very new, or of another stack; `weir alerts` reads Kafka"
+        )
+    return story
 
 
 def _cursor(before: str) -> Cursor:
