@@ -58,27 +58,11 @@ def test_timeouts_do_not_count_if_another_response_was_complete_while_the_reques
     assert circuit.is_open
 
 
-def test_a_response_that_fails_after_its_start_is_a_failure():
-    circuit = CircuitBreaker(failures=3)
-    for _ in range(3):
-        assert not circuit.is_open
-        circuit.answered()
-        circuit.failed()
-    assert circuit.is_open
-
-
 def test_the_start_of_a_probes_response_closes_the_circuit_until_the_next_failure(probed):
     probed.answered()
     assert not probed.is_open
     probed.failed()
     assert probed.is_open
-
-
-def test_while_the_circuit_is_open_requests_wait_for_the_probe(opened, clock):
-    assert opened.is_open
-    assert opened.seconds_to_wait() == 5
-    clock.now += 4
-    assert opened.seconds_to_wait() == 1
 
 
 def test_one_probe_is_sent_and_its_success_closes_the_circuit(opened, clock):
