@@ -4,6 +4,7 @@ import pytest
 from support.alert_records import alert, resolved, silence
 from support.bridges import SECRET
 
+from stream.bridge import webhook_filter
 from stream.bridge.alert_links import AlertLinks
 from stream.bridge.webhook import payload
 from stream.bridge.webhook_filter import WebhookFilter, message_id
@@ -76,6 +77,20 @@ def test_a_silence_mutes_a_resolution_only_if_it_muted_the_opening(since, sent):
     silences = Silences()
     silences.apply(silence(alert(at=100.0), since, 900.0))
     assert delivered(filter_of(), resolved(at=200.0), silences=silences) == sent
+
+
+def test_a_silence_that_began_after_the_opening_mutes_further_messages():
+    silences = Silences()
+    silences.apply(silence(alert(), 150.0, 900.0))
+    critical = alert(at=200.0, opened_at=100.0, revision=1, severity="critical")
+    assert delivered(filter_of(), critical, silences=silences) == []
+
+
+def test_the_messages_of_the_latest_alerts_only_are_not_sent_again(monkeypatch):
+    monkeypatch.setattr(webhook_filter, "MAX_ALERTS", 2)
+    filter_, critical = filter_of(), alert("al_0", revision=1, severity="critical")
+    delivered(filter_, alert("al_0"), alert("al_1"), critical, alert("al_2"))
+    assert delivered(filter_, critical, alert("al_2"), alert("al_1")) == ["al_1.firing.warning"]
 
 
 def test_the_payload_has_the_alert_and_its_links():
