@@ -55,12 +55,12 @@ def run():
 
 def test_drift_and_a_second_detector_cause_a_request_with_its_evidence(run):
     first, second = run(alert("toxicity", 110.0), alert("drift", 120.0))
-    assert (first.record.state, refused(first.record)) == ("suppressed", ["agree"])
+    assert (first.record.state, refused(first.record), first.record.detectors) == ("suppressed", ["agree"], ())
     record = second.record
     assert (record.state, record.at, record.tenant, record.model) == ("requested", 120.0, "acme", MODEL)
     assert record.alert_ids == ("al_drift_input", "al_toxicity_input")
     assert record.reason == "drift and toxicity agree: 3 windows, 400 events, 3 API keys"
-    assert refused(record) == []
+    assert (refused(record), record.detectors) == ([], ("drift", "toxicity"))
     assert (second.since, second.until) == (95.0, 120.0)
     assert (second.cause, second.request_id) == ("al_drift_input", "r1")
     assert second.traceparent == trace_of(5)
@@ -323,11 +323,6 @@ def test_a_rebuilt_state_has_the_newest_request_from_the_retraining_topic():
         fields = {"retraining_id": name, "state": "requested", "reason": "", "at": at, "alert_ids": (f"al_{name}",)}
         run.stage.progress(run.state.requests, RetrainingRecord(tenant="acme", model=MODEL, **fields), offset)
     assert refused(run.last(alert("toxicity", 110.0), alert("drift", 120.0))) == ["cool_down"]
-
-
-def test_a_request_names_the_detectors_of_its_alerts_and_a_suppression_none():
-    suppressed, request = Run()(alert("toxicity", 110.0), alert("drift", 120.0))
-    assert (suppressed.record.detectors, request.record.detectors) == ((), ("drift", "toxicity"))
 
 
 def test_the_alert_with_the_most_windows_counts():
