@@ -286,6 +286,7 @@ def test_the_gate_names_the_request_in_delivery_while_another_request_is_trained
         *([("started", LEASE), ("canary", {}), (end, {})] for end in ("promoted", "rolled_back")),
         [("canary", {}), ("started", OTHER | LEASE), ("failed", OTHER | {"epoch": 1}), ("expired", {})],
         [("started", LEASE), ("failed", {"epoch": 1}), ("progress", LEASE)],  # a late record of an owner that died
+        [("started", LEASE), ("canary", {}), ("promoted", {}), ("progress", LEASE)],  # the same after its delivery
     ],
 )
 def test_after_a_request_has_ended_or_its_lease_has_expired_a_new_request_is_possible(records):
