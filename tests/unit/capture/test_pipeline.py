@@ -34,6 +34,11 @@ def spool(tmp_path, request):
 
 
 @pytest.fixture
+def kafka():
+    return SteppedDelivery()
+
+
+@pytest.fixture
 def spans():
     return InMemorySpanExporter()
 
@@ -66,17 +71,25 @@ def deliver(ship):
     return run
 
 
+@pytest.fixture
+def ship_until(spool, ship):
+    """Return a function that ships, acknowledges the sent records until the cursor is after record `number`, and stops."""
+
+    async def run(kafka, number):
+        _, stop, task = ship(kafka)
+        async with asyncio.timeout(10):
+            while load_cursor(spool.directory).number < number:
+                kafka.take()
+                await asyncio.sleep(0.001)
+        await finish(stop, task)
+
+    return run
+
+
 async def until(condition, seconds=10.0):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - conditions on files and lists, which set no event
             await asyncio.sleep(0.001)
-
-
-async def take_until(kafka, spool, number):
-    """Acknowledge the sent records until the cursor is after record `number`."""
-    while load_cursor(spool.directory).number < number:
-        kafka.take()
-        await asyncio.sleep(0.001)
 
 
 async def finish(stop, task):
@@ -98,8 +111,7 @@ async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(sp
     assert len(set().union(*where.values())) > 3
 
 
-async def test_the_cursor_never_passes_a_record_that_is_not_acknowledged(spool, ship):
-    kafka = SteppedDelivery()
+async def test_the_cursor_never_passes_a_record_that_is_not_acknowledged(kafka, spool, ship):
     spool.fill(10)
     pipeline, stop, task = ship(kafka)
     await until(lambda: len(kafka.pending) == 10)
@@ -114,9 +126,8 @@ async def test_the_cursor_never_passes_a_record_that_is_not_acknowledged(spool, 
 
 
 async def test_a_shipper_killed_after_saving_the_cursor_and_before_the_unlink_continues_after_its_restart(
-    spool, deliver, monkeypatch
+    kafka, spool, deliver
 ):
-    kafka = SteppedDelivery()
     spool.fill(40)
     first = segments(spool.directory)
     kept = {index: segment_path(spool.directory, index).read_bytes() for index in first}
@@ -133,8 +144,7 @@ async def test_a_shipper_killed_after_saving_the_cursor_and_before_the_unlink_co
 
 
 @pytest.mark.parametrize(("most", "limit"), [(16, {"window_frames": 16}), (1, {"window_bytes": 1})])
-async def test_in_flight_records_are_bounded(spool, ship, most, limit):
-    kafka = SteppedDelivery()
+async def test_in_flight_records_are_bounded(kafka, spool, ship, most, limit):
     spool.fill(200)
     _, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, **limit))
     seen = 0
@@ -146,8 +156,7 @@ async def test_in_flight_records_are_bounded(spool, ship, most, limit):
     await finish(stop, task)
 
 
-async def test_a_producer_without_any_acknowledgement_is_replaced(spool, ship):
-    kafka = SteppedDelivery()
+async def test_a_producer_without_any_acknowledgement_is_replaced(kafka, spool, ship):
     spool.request("a")
     _, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, stall_seconds=0.05))
     await until(lambda: kafka.pending)
@@ -188,8 +197,7 @@ async def test_a_producer_that_acknowledges_a_record_now_and_then_is_not_replace
     assert not lease.is_lost
 
 
-async def test_the_records_in_flight_of_a_lost_producer_use_no_space_of_the_next_producer(spool, ship):
-    kafka = SteppedDelivery()
+async def test_the_records_in_flight_of_a_lost_producer_use_no_space_of_the_next_producer(kafka, spool, ship):
     spool.request("a")
     _, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, window_bytes=1))
     await until(lambda: kafka.pending)
@@ -200,13 +208,11 @@ async def test_the_records_in_flight_of_a_lost_producer_use_no_space_of_the_next
     assert load_cursor(spool.directory).number == 1
 
 
-async def test_a_record_that_the_broker_rejects_is_found_in_its_batch_and_moved_aside(spool, ship):
+async def test_a_record_that_the_broker_rejects_is_found_in_its_batch_and_moved_aside(spool, ship_until):
     kafka = SteppedDelivery(partitions=2)
     spool.fill(12)
     kafka.refuses = lambda event: event.correlationid == "r5" and isinstance(event.data, RequestRecord)
-    _, stop, task = ship(kafka)
-    await take_until(kafka, spool, 12)
-    await finish(stop, task)
+    await ship_until(kafka, 12)
     (gap,) = {event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)}
     assert (gap.first_number, gap.last_number, gap.count) == (6, 6, 1)
     assert (gap.reason, gap.request_ids) == ("oversize", ("r5",))
@@ -215,55 +221,44 @@ async def test_a_record_that_the_broker_rejects_is_found_in_its_batch_and_moved_
     assert (balance.accepted, balance.delivered, balance.shed, balance.spooled) == (12, 11, 1, 0)
 
 
-async def test_a_record_that_the_client_rejects_is_moved_aside(spool, ship, monkeypatch):
+async def test_a_record_that_the_client_rejects_is_moved_aside(kafka, spool, ship_until, monkeypatch):
     async def limited(lease, *record):
         if b"too long" in record[3]:
             raise MessageSizeTooLargeError
         return await send(lease, *record)
 
-    kafka = SteppedDelivery()
     lease = type(await kafka.lease())
     send = lease.send
     monkeypatch.setattr(lease, "send", limited)
     spool.request("a", "too long")
     spool.request("b")
-    _, stop, task = ship(kafka)
-    async with asyncio.timeout(10):
-        await take_until(kafka, spool, 2)
-    await finish(stop, task)
+    await ship_until(kafka, 2)
     (gap,) = [event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)]
     assert (gap.reason, gap.request_ids) == ("oversize", ("a",))
 
 
-async def test_feedback_that_the_broker_rejects_counts_as_no_lost_record(spool, ship):
-    kafka = SteppedDelivery()
+async def test_feedback_that_the_broker_rejects_counts_as_no_lost_record(kafka, spool, ship_until):
     kafka.refuses = lambda event: isinstance(event.data, Feedback)
     spool.request("a")
     spool.writer.judge(Feedback(request_id="a", tenant="acme", rating="up"), identity="1")
     spool.end("a")
-    _, stop, task = ship(kafka)
-    await take_until(kafka, spool, 2)
-    await finish(stop, task)
+    await ship_until(kafka, 2)
     assert {event.id for _, _, event in kafka.log} == {"a/request", "a/end"}
     balance = read_source(spool.directory)
     assert (balance.accepted, balance.delivered, balance.shed) == (2, 2, 0)
 
 
-async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
-    kafka = SteppedDelivery()
+async def test_damage_on_the_disk_becomes_a_gap_record(kafka, spool, ship_until):
     spool.fill(12)
     flip_bit(segment_path(spool.directory, 0), 600)
-    _, stop, task = ship(kafka)
-    await take_until(kafka, spool, 12)
-    await finish(stop, task)
+    await ship_until(kafka, 12)
     (gap,) = [event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)]
     numbers = {event.data.number for _, _, event in kafka.log if isinstance(event.data, RequestRecord)}
     assert (gap.reason, gap.count) == ("damaged", 1)
     assert numbers == set(range(1, 13)) - {gap.first_number}
 
 
-async def test_damaged_records_before_idle_ticks_become_a_gap_record(spool, deliver):
-    kafka = SteppedDelivery()
+async def test_damaged_records_before_idle_ticks_become_a_gap_record(kafka, spool, deliver):
     spool.request("a")
     spool.end("a")
     damaged = spool.writer.size_bytes - 10
@@ -302,8 +297,7 @@ async def test_consecutive_ticks_are_sent_as_one(spool, deliver):
     assert [event.correlationid for _, _, event in kafka.log] == ["", "", "", "a", "", "", ""]
 
 
-async def test_each_record_is_sent_with_one_producer_span_in_its_own_trace(spool, deliver, spans):
-    kafka = SteppedDelivery()
+async def test_each_record_is_sent_with_one_producer_span_in_its_own_trace(kafka, spool, deliver, spans):
     spool.request("a")
     spool.end("a")
     spool.writer.tick()
@@ -327,8 +321,7 @@ async def test_each_record_is_sent_with_one_producer_span_in_its_own_trace(spool
         assert "hello" not in str(dict(span.attributes))
 
 
-async def test_a_record_of_a_trace_that_is_not_sampled_keeps_the_trace_and_has_no_span(spool, deliver, spans):
-    kafka = SteppedDelivery()
+async def test_a_record_of_a_trace_that_is_not_sampled_keeps_the_trace_and_has_no_span(kafka, spool, deliver, spans):
     unsampled = f"{TRACE[:-2]}00"
     spool.writer.request(a_request("a"), traceparent=unsampled)
     spool.end("a")
@@ -338,8 +331,7 @@ async def test_a_record_of_a_trace_that_is_not_sampled_keeps_the_trace_and_has_n
     assert spans.get_finished_spans() == ()
 
 
-async def test_a_shipper_killed_after_the_last_cursor_is_closed_after_its_restart(spool, ship):
-    kafka = SteppedDelivery()
+async def test_a_shipper_killed_after_the_last_cursor_is_closed_after_its_restart(kafka, spool, ship):
     spool.writer.finish()
     _, _, task = ship(kafka)
     await until(lambda: kafka.pending)
@@ -351,12 +343,11 @@ async def test_a_shipper_killed_after_the_last_cursor_is_closed_after_its_restar
 
 
 @pytest.mark.parametrize("spool", [2000], indirect=True)
-async def test_the_pipeline_does_not_wait_for_an_acknowledgement_of_a_segment_head(spool, ship):
+async def test_the_pipeline_does_not_wait_for_an_acknowledgement_of_a_segment_head(kafka, spool, ship):
     """A head is not sent as a record.
 
     The window can be full after a head, and a head can be first in flight at a stop.
     """
-    kafka = SteppedDelivery()
     spool.fill(12)
     assert len(segments(spool.directory)) > 2
     pipeline, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, window_frames=1))

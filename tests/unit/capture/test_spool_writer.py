@@ -43,8 +43,12 @@ def make(tmp_path):
         spool.kill()
 
 
-def test_events_have_the_attributes_of_the_contract_and_only_requests_and_ends_a_number(make):
-    spool = make()
+@pytest.fixture
+def spool(make):
+    return make()
+
+
+def test_events_have_the_attributes_of_the_contract_and_only_requests_and_ends_a_number(spool):
     assert spool.request("a") == 1
     spool.writer.judge(Feedback(request_id="a", tenant="acme", rating="up"), identity="1")
     spool.end("a")
@@ -57,8 +61,7 @@ def test_events_have_the_attributes_of_the_contract_and_only_requests_and_ends_a
     assert request.partitionkey == end.partitionkey
 
 
-def test_only_the_first_end_of_a_request_is_written_and_an_end_without_a_request_is_ignored(make):
-    spool = make()
+def test_only_the_first_end_of_a_request_is_written_and_an_end_without_a_request_is_ignored(spool):
     spool.request("a")
     assert spool.end("a", "first")
     assert not spool.end("a", "second")
@@ -186,8 +189,7 @@ def test_feedback_is_rejected_and_not_shed(make):
         spool.writer.judge(Feedback(request_id="a", tenant="acme", rating="z" * 120_000), identity="1")
 
 
-def test_if_the_disk_fills_up_between_two_feedback_records_neither_is_kept(make):
-    spool = make()
+def test_if_the_disk_fills_up_between_two_feedback_records_neither_is_kept(spool):
     spool.request("a")
     both = [Feedback(request_id="a", tenant="acme", rating=rating) for rating in ("up", "down")]
     spool.writer.judge(both[0], identity="1")
@@ -199,8 +201,7 @@ def test_if_the_disk_fills_up_between_two_feedback_records_neither_is_kept(make)
     assert [event.data.rating for event in events_of(spool.directory)[1:]] == ["up", "up", "down"]
 
 
-def test_a_record_that_is_too_large_for_a_broker_is_moved_aside_and_counted(make):
-    spool = make()
+def test_a_record_that_is_too_large_for_a_broker_is_moved_aside_and_counted(spool):
     spool.writer.request(a_request("huge", parameters={"stop": "x" * 1_000_001}), traceparent=TRACE)
     spool.end("huge")
     spool.writer.tick()
@@ -244,8 +245,7 @@ def test_a_spool_that_sheds_because_of_open_requests_is_full_by_its_metrics(make
     assert registry.get_sample_value("weir_capture_gateway_spool_bytes") > 0.95 * 4_000_000
 
 
-def test_a_disk_that_fills_up_mid_frame_leaves_no_torn_frame_and_sheds(make):
-    spool = make()
+def test_a_disk_that_fills_up_mid_frame_leaves_no_torn_frame_and_sheds(spool):
     spool.request("a")
     size = spool.writer.size_bytes
     with no_file_beyond(size + 100):
@@ -280,8 +280,7 @@ def test_with_the_policy_reject_a_full_disk_rejects_requests_and_recovers(make):
     assert [event.correlationid for event in events_of(spool.directory)] == ["a", "c"]
 
 
-def test_finishing_aborts_requests_without_an_end_and_then_closes(make):
-    spool = make()
+def test_finishing_aborts_requests_without_an_end_and_then_closes(spool):
     for name in "abc":
         spool.request(name)
     spool.end("b")
@@ -294,20 +293,12 @@ def test_finishing_aborts_requests_without_an_end_and_then_closes(make):
     assert closed.data.time >= second.time
 
 
-def test_an_aborted_end_of_the_gateway_has_the_aborted_type(make):
-    spool = make()
-    spool.request("a")
-    spool.writer.end(ResponseRecord(request_id="a", tenant="acme", model="m", status="aborted"))
-    assert events_of(spool.directory)[-1].type == ABORTED_TYPE
-
-
 @pytest.mark.parametrize(
     ("text", "written_text"),
     [("", 'Ann\'s number is 5550100\n{"to": "Ann"}'), ("Hel", "Hel")],
 )
-def test_an_aborted_end_keeps_the_text_or_else_the_text_of_the_other_parts(make, text, written_text):
+def test_an_aborted_end_has_its_type_and_keeps_the_text_or_else_the_text_of_the_other_parts(spool, text, written_text):
     """Without expected verdicts, the end would be read as the substitute end of a dead source."""
-    spool = make()
     spool.request("a")
     parts = (ReasoningPart(content="Ann's number is 5550100"), ToolCallPart(name="call", arguments='{"to": "Ann"}'))
     record = ResponseRecord(
@@ -319,8 +310,9 @@ def test_an_aborted_end_keeps_the_text_or_else_the_text_of_the_other_parts(make,
         owed=("pii", "toxicity"),
     )
     spool.writer.end(record)
-    written = events_of(spool.directory)[-1].data
-    assert (written.text, written.owed) == (written_text, ("pii", "toxicity"))
+    event = events_of(spool.directory)[-1]
+    written = event.data
+    assert (event.type, written.text, written.owed) == (ABORTED_TYPE, written_text, ("pii", "toxicity"))
     assert [part.text for _, _, part in written.located_parts()] == [written_text]
 
 
@@ -328,8 +320,7 @@ def heads_of(directory):
     return [frame for frame in frames_of(directory) if frame.kind == Kind.HEAD]
 
 
-def test_a_huge_tracestate_is_not_written_to_the_spool(make):
-    spool = make()
+def test_a_huge_tracestate_is_not_written_to_the_spool(spool):
     for number in range(160):
         spool.writer.request(a_request(f"r{number}"), traceparent=TRACE, tracestate="k=" + "v" * 110_000)
     for number in range(160):
@@ -339,8 +330,7 @@ def test_a_huge_tracestate_is_not_written_to_the_spool(make):
     assert {event.traceparent for event in events_of(spool.directory)} == {TRACE}
 
 
-def test_a_tracestate_of_512_bytes_is_kept(make):
-    spool = make()
+def test_a_tracestate_of_512_bytes_is_kept(spool):
     kept = f"a={'v' * 254},b={'v' * 253}"
     assert len(kept) == MAX_TRACESTATE_BYTES
     spool.writer.request(a_request("a"), traceparent=TRACE, tracestate=kept)
@@ -369,8 +359,7 @@ def test_a_request_whose_names_are_too_large_for_a_head_is_moved_aside_and_count
     assert [request.request_id for request in head_of(heads_of(spool.directory)[-1]).open] == ["next"]
 
 
-def test_the_longest_names_that_the_gateway_accepts_fit_into_a_head(make):
-    spool = make()
+def test_the_longest_names_that_the_gateway_accepts_fit_into_a_head(spool):
     names = {"tenant": "t" * 64, "principal": "k" * 64, "model": "m" * 256, "model_version": "v" * 256}
     longest = a_request("0" * 36, **names, conversation_id="\N{GRINNING FACE}" * 512, operation="text_completion")
     spool.writer.request(longest, traceparent=TRACE, tracestate="v" * MAX_TRACESTATE_BYTES)
