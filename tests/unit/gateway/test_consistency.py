@@ -87,8 +87,12 @@ def started(tmp_path):
         yield lambda tables=ALL, **options: Stack(tmp_path, recorder, registry, tables, **options)
 
 
-async def test_a_copy_asks_for_several_answers_and_is_compared_with_the_users_answer(started):
-    stack = started()
+@pytest.fixture
+def stack(started):
+    return started()
+
+
+async def test_a_copy_asks_for_several_answers_and_is_compared_with_the_users_answer(stack):
     answer = await stack.ask(messages=CHAT["messages"], temperature=0, seed=7, max_tokens=50)
     assert [choice["message"]["content"] for choice in answer.json()["choices"]] == ["hello there"]
     copy = consistency_request_id(answer.headers["x-request-id"])
@@ -109,8 +113,7 @@ async def test_a_copy_asks_for_several_answers_and_is_compared_with_the_users_an
     )
 
 
-async def test_a_streamed_answer_and_a_plain_completion_are_asked_again_too(started):
-    stack = started()
+async def test_a_streamed_answer_and_a_plain_completion_are_asked_again_too(stack):
     await stack.ask(messages=CHAT["messages"], stream=True, stream_options={"include_usage": True})
     await stack.copied()
     assert "stream_options" not in stack.sent[-1]
@@ -230,8 +233,7 @@ async def test_a_tenants_own_table_overrides_the_pattern_before_it(started):
     assert (stack.sent[-1]["n"], stack.sent[-1]["temperature"]) == (2, 0.7)
 
 
-async def test_weirs_own_prompts_are_not_asked_again(started):
-    stack = started()
+async def test_weirs_own_prompts_are_not_asked_again(stack):
     stack.client.headers["authorization"] = "Bearer own-key"
     await stack.ask(messages=CHAT["messages"])
     stack.client.headers["authorization"] = f"Bearer {KEY}"
@@ -268,8 +270,7 @@ async def test_the_guard_does_not_check_a_copy(started):
         ((1, 0, 2), "dropped"),
     ],
 )
-async def test_a_copy_without_a_free_slot_for_each_answer_is_dropped(started, monkeypatch, load, outcome):
-    stack = started()
+async def test_a_copy_without_a_free_slot_for_each_answer_is_dropped(stack, monkeypatch, load, outcome):
     info = await stack.backend.describe()
     stats = EngineStats(**dict(zip(("running", "waiting", "slots"), load, strict=True)))
 
@@ -282,8 +283,7 @@ async def test_a_copy_without_a_free_slot_for_each_answer_is_dropped(started, mo
     assert len(stack.sent) == (2 if outcome == "answered" else 1)
 
 
-async def test_a_lost_replica_does_not_stop_the_copies_after_it(started):
-    stack = started()
+async def test_a_lost_replica_does_not_stop_the_copies_after_it(stack):
     await stack.ask(messages=CHAT["messages"])
     await stack.copied()
     stack.backend.lost = True

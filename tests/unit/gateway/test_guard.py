@@ -7,6 +7,7 @@ import sys
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
+from support.guarded import EVERY, INSULT, words
 
 from serving.gateway.guard import Guard, Guards
 from serving.gateway.tenant_settings import guard_settings
@@ -14,29 +15,6 @@ from serving.openai_api.accumulator import NewText
 from stream.settings import tenant_settings
 from stream.wire import OWN_TENANT, GuardStop
 from weir.settings import Settings
-
-WORDS = [
-    "the",
-    "garden",
-    "has",
-    "many",
-    "plants",
-    "and",
-    "the",
-    "old",
-    "river",
-    "runs",
-    "along",
-    "a",
-    "quiet",
-    "wall",
-    "toward",
-    "the",
-    "small",
-    "village",
-]
-INSULT = ["I", "hate", "you", ",", "you", "worthless", "piece", "of", "shit", "."]
-EVERY = 16
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +52,11 @@ def make(loaded):
 
 
 @pytest.fixture
+def guard(make):
+    return guard_of(make())
+
+
+@pytest.fixture
 def recorded(make, monkeypatch):
     """Guards, and the text and its offset of each check that they make."""
     guards, checks = make(), []
@@ -88,9 +71,7 @@ def recorded(make, monkeypatch):
 
 
 def scripted(position, length=200, insult=INSULT):
-    words = [WORDS[index % len(WORDS)] for index in range(length)]
-    words[position : position + len(insult)] = insult
-    return [f"{word} " for word in words]
+    return [f"{word} " for word in words(length, position, insult)]
 
 
 async def stream(guard, pieces, pause):
@@ -110,8 +91,7 @@ async def stream(guard, pieces, pause):
 
 @pytest.mark.parametrize("pause", [None, 0, 0.002], ids=["a burst", "yielding", "paced"])
 @pytest.mark.parametrize("position", range(49, 66))
-async def test_at_most_26_tokens_follow_an_insult(make, position, pause):
-    guard = guard_of(make())
+async def test_at_most_26_tokens_follow_an_insult(guard, position, pause):
     sent = await stream(guard, scripted(position), pause)
     end = position + len(INSULT)
     assert guard.hit is not None
@@ -154,12 +134,12 @@ async def test_chunks_of_several_tokens_are_sent_only_after_their_check(make, si
 async def test_the_choice_that_goes_on_has_the_tokens_of_its_chunks(make, size, ends):
     """Choices differ in length, and a replica sends several tokens of one choice in a chunk, with the total of all choices."""
     guard, sent = make(detectors=["pii"]).answer("acme"), 0
-    words = [*["word"] * 40, "jane.roe@example.com", *["word"] * 100]
+    said = [*["word"] * 40, "jane.roe@example.com", *["word"] * 100]
     for index in range(ends):
         await guard.push([NewText(index, "Yes.")], 2 * index + 1)
         await guard.push([], 2 * index + 2)  # the end has a token without text
-    for start in range(0, len(words), size):
-        chunk = words[start : start + size]
+    for start in range(0, len(said), size):
+        chunk = said[start : start + size]
         if await guard.push([NewText(ends, " ".join(chunk) + " ")], 2 * ends + start + len(chunk)):
             break
         guard.sent()
@@ -200,8 +180,7 @@ async def test_personal_data_sent_character_by_character_is_found_at_every_bound
     assert sent <= lead + len(data) + 1 + EVERY + 10
 
 
-async def test_the_last_text_is_checked_before_the_end(make):
-    guard = guard_of(make())
+async def test_the_last_text_is_checked_before_the_end(guard):
     pieces = scripted(33, length=33 + len(INSULT))
     pieces[-1] = pieces[-1].rstrip()
     assert await stream(guard, pieces, 0) == len(pieces)
@@ -210,13 +189,12 @@ async def test_the_last_text_is_checked_before_the_end(make):
 
 
 @pytest.mark.parametrize("first", ["toxicity", "pii"])
-async def test_of_two_findings_in_one_check_the_first_ends_the_answer(make, first):
+async def test_of_two_findings_in_one_check_the_first_ends_the_answer(guard, first):
     texts = {
         "toxicity": "I hate you, you worthless piece of shit. ",
         "pii": "Write to jane.roe@example.com for the rest. ",
     }
     begin = texts.pop(first)
-    guard = guard_of(make())
     await guard.push(begin + "The garden has many plants along the old river. " + "".join(texts.values()), 30)
     await guard.finish()
     assert guard.hit.detector == first
@@ -237,8 +215,7 @@ async def test_observe_sends_the_whole_answer_and_records_what_stop_would_have_d
     assert guard.hit.exposed_tokens <= len(INSULT) + EVERY + 10 + 6
 
 
-async def test_an_answer_that_is_sent_at_its_end_exposes_nothing(make):
-    guard = guard_of(make())
+async def test_an_answer_that_is_sent_at_its_end_exposes_nothing(guard):
     for number, piece in enumerate(scripted(50), 1):
         await guard.push(piece, number)
     await guard.finish()
@@ -247,8 +224,7 @@ async def test_an_answer_that_is_sent_at_its_end_exposes_nothing(make):
     assert "".join(scripted(50))[: guard.harmless_characters].startswith("".join(scripted(50)[:44]))
 
 
-async def test_a_harmless_answer_ends_without_a_finding(make):
-    guard = guard_of(make())
+async def test_a_harmless_answer_ends_without_a_finding(guard):
     assert await stream(guard, scripted(50, insult=[]), 0) == 200
     assert guard.hit is None
     assert guard.harmless_characters == 0
@@ -284,7 +260,7 @@ async def test_the_cost_of_a_check_does_not_grow_with_the_answer(recorded):
 @pytest.mark.parametrize(
     "text", ["x" * 100_000, "十" * 20_000, " " * 20_000, "word " * 20_000, "a@" * 20_000, "\ud800 " * 5000]
 )
-async def test_large_chunks_and_text_without_spaces_are_read_to_the_end(make, recorded, text):
+async def test_large_chunks_and_text_without_spaces_are_read_to_the_end(recorded, text):
     guards, checks = recorded
     guard = guard_of(guards)
     await guard.push(text, 5000)
@@ -295,8 +271,7 @@ async def test_large_chunks_and_text_without_spaces_are_read_to_the_end(make, re
     assert max(len(text) for text, _ in checks) <= 4096 + 256
 
 
-async def test_a_chunk_longer_than_one_check_is_sent_after_all_its_checks(make):
-    guard = guard_of(make())
+async def test_a_chunk_longer_than_one_check_is_sent_after_all_its_checks(guard):
     assert await guard.push("word " * 2000 + " ".join(INSULT) + " word" * 100, 2100) is not None
 
 

@@ -6,14 +6,12 @@ import json
 import pytest
 from openai.types.responses import ResponseIncompleteEvent
 from prometheus_client import CollectorRegistry, generate_latest
+from support.guarded import EVERY, INSULT, WORDS, words
+from support.lab import eventually
 from support.scripted_upstream import DONE, Answer, chat_chunk, sse, usage_chunk
 
 from serving.gateway.guard import Guards
 from serving.inference_records import ExpectedVerdicts
-
-INSULT = ["I", "hate", "you", ",", "you", "worthless", "piece", "of", "shit", "."]
-WORDS = ["the", "old", "river", "runs", "along", "a", "quiet", "wall", "toward", "the", "small", "village"]
-EVERY = 16
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +41,6 @@ def make_guards(detectors):
         guards.close()
 
 
-def words(total=200, insult_at=50):
-    """Return `total` words with an insult that begins at word `insult_at`."""
-    said = [WORDS[number % len(WORDS)] for number in range(total)]
-    said[insult_at : insult_at + len(INSULT)] = INSULT
-    return said
-
-
 def events_of(answer):
     lines = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line.startswith("data: ")]
     return [json.loads(line) for line in lines if line != "[DONE]"], lines[-1]
@@ -60,13 +51,10 @@ def end_of(stack):
     return end.data
 
 
-async def until(condition):
-    """Wait up to five seconds for a condition."""
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("not within 5 s")
+@pytest.fixture
+def guarded(relay, make_guards):
+    """Return a function that makes a stack with a guard whose model is served by `upstream`, which sends `answer`."""
+    return lambda answer, **stack: relay(answer, stack={"guards": make_guards()} | stack)
 
 
 def streamed(pause=0.002):
@@ -77,9 +65,8 @@ def streamed(pause=0.002):
     return Answer(*pieces, *sse(chat_chunk(finish="stop"), usage_chunk()), DONE)
 
 
-async def test_a_provider_stream_ends_soon_after_an_insult(make_stack, upstream, make_guards):
-    upstream.script = [streamed(0.01)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+async def test_a_provider_stream_ends_soon_after_an_insult(guarded, upstream):
+    stack = guarded(streamed(0.01))
     answer = await stack.chat(stream=True)
     events, last = events_of(answer)
     received = "".join(event["choices"][0]["delta"].get("content", "") for event in events).split()
@@ -92,12 +79,12 @@ async def test_a_provider_stream_ends_soon_after_an_insult(make_stack, upstream,
     assert (end.guard.detector, end.guard.stopped) == ("toxicity", True)
     assert 50 < end.guard.position_tokens <= 50 + len(INSULT) + 1
     assert 0 < end.guard.exposed_tokens <= len(INSULT) + EVERY + 10
-    await until(lambda: upstream.closed_early)
+    await eventually(lambda: upstream.closed_early, 5)
 
 
-async def test_observing_records_the_finding_and_changes_nothing(make_stack, upstream, make_guards):
-    upstream.script, guards = [streamed(0.0005)], make_guards("observe")
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=guards)
+async def test_observing_records_the_finding_and_changes_nothing(guarded, make_guards):
+    guards = make_guards("observe")
+    stack = guarded(streamed(0.0005), guards=guards)
     events, _ = events_of(await stack.chat(stream=True))
     assert (
         sum(len(event["choices"][0]["delta"].get("content", "").split()) for event in events if event["choices"]) == 200
@@ -136,30 +123,28 @@ async def test_an_insult_in_the_last_words_is_found_before_the_end(make_stack, m
 @pytest.mark.parametrize(
     ("texts", "exposed"), [(["So. I hate you, you worthless piece of shit."], 0), (["I hate you. ", "You idiot."], 1)]
 )
-async def test_text_that_the_guard_kept_back_is_not_exposed(make_stack, upstream, make_guards, texts, exposed):
+async def test_text_that_the_guard_kept_back_is_not_exposed(guarded, texts, exposed):
     *begun, last = texts
-    upstream.script = [Answer(*sse(*map(chat_chunk, begun), chat_chunk(last, finish="stop")), DONE)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer(*sse(*map(chat_chunk, begun), chat_chunk(last, finish="stop")), DONE))
     events, _ = events_of(await stack.chat(stream=True))
     assert "".join(event["choices"][0]["delta"].get("content", "") for event in events) == "".join(begun)
     assert end_of(stack).guard.exposed_tokens == exposed
 
 
-async def test_a_whole_provider_answer_is_cut(make_stack, upstream, make_guards):
+async def test_a_whole_provider_answer_is_cut(guarded):
     message = {"role": "assistant", "content": f"Hello there. {' '.join(INSULT)}", "vendor_field": 1}
     body = chat_chunk() | {
         "object": "chat.completion",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
     }
-    upstream.script = [Answer.json(body)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer.json(body))
     (choice,) = (await stack.chat()).json()["choices"]
     assert choice["finish_reason"] == "content_filter"
     assert "shit" not in choice["message"]["content"]
     assert "shit" in end_of(stack).text
 
 
-async def test_the_clients_of_a_stopped_responses_stream_receive_a_valid_event(make_stack, upstream, make_guards):
+async def test_the_clients_of_a_stopped_responses_stream_receive_a_valid_event(guarded):
     begun = {
         "id": "resp_1",
         "object": "response",
@@ -170,8 +155,7 @@ async def test_the_clients_of_a_stopped_responses_stream_receive_a_valid_event(m
     begun |= {"output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
     deltas = [{"type": "response.output_text.delta", "delta": f"{word} "} for word in words()]
     events = [{"type": "response.created", "response": begun}, *deltas]
-    upstream.script = [Answer(*sse(*(event | {"sequence_number": at} for at, event in enumerate(events))))]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer(*sse(*(event | {"sequence_number": at} for at, event in enumerate(events)))))
     answer = await stack.post("responses", input="hi", stream=True)
     received = [
         json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line.startswith("data: ")
@@ -182,26 +166,22 @@ async def test_the_clients_of_a_stopped_responses_stream_receive_a_valid_event(m
 
 
 @pytest.mark.parametrize("reported", [True, False])
-async def test_the_usage_of_a_stopped_stream_is_sent_if_the_server_reported_it(
-    make_stack, upstream, make_guards, reported
-):
+async def test_the_usage_of_a_stopped_stream_is_sent_if_the_server_reported_it(guarded, reported):
     usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 60, "total_tokens": 63}} if reported else {}
-    upstream.script = [Answer(*sse(*(chat_chunk(f"{word} ", **usage) for word in words())))]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer(*sse(*(chat_chunk(f"{word} ", **usage) for word in words()))))
     events, last = events_of(await stack.chat(stream=True, stream_options={"include_usage": True}))
     assert last == "[DONE]"
     assert [event["usage"]["total_tokens"] for event in events if not event["choices"]] == ([63] if reported else [])
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_response_of_the_responses_api_is_incomplete(make_stack, upstream, make_guards, stream):
+async def test_a_response_of_the_responses_api_is_incomplete(guarded, stream):
     text = " ".join(words())
     output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]
     whole = {"id": "resp_1", "object": "response", "status": "completed", "model": "provider-model", "output": output}
     deltas = [{"type": "response.output_text.delta", "delta": f"{word} "} for word in words()]
     script = [*sse(*deltas, {"type": "response.completed", "response": whole})]
-    upstream.script = [Answer(*script) if stream else Answer.json(whole)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer(*script) if stream else Answer.json(whole))
     answer = await stack.post("responses", input="hi", stream=stream)
     if stream:
         lines = [line for line in answer.text.splitlines() if line.startswith("data: ")]
@@ -217,14 +197,13 @@ async def test_a_response_of_the_responses_api_is_incomplete(make_stack, upstrea
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_no_field_of_a_stopped_response_repeats_the_finding(make_stack, upstream, make_guards, stream):
+async def test_no_field_of_a_stopped_response_repeats_the_finding(guarded, stream):
     text = " ".join(words())
     output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]
     whole = {"id": "resp_1", "object": "response", "status": "completed", "model": "provider-model", "output": output}
     whole |= {"output_text": text, "output_messages": [{"content": text}]}  # fields of some servers, not of the API
     event = {"type": "response.completed", "response": whole}
-    upstream.script = [Answer(*sse(event)) if stream else Answer.json(whole)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer(*sse(event)) if stream else Answer.json(whole))
     answer = await stack.post("responses", input="hi", stream=stream)
     assert "resp_1" in answer.text
     assert "shit" not in answer.text
@@ -253,7 +232,7 @@ async def test_the_trace_and_the_metrics_have_the_finding_without_text(make_stac
     assert "shit" not in chat.to_json() + generate_latest(stack.registry).decode()
 
 
-async def test_every_choice_with_a_finding_is_cut_and_the_answer_counts_once(make_stack, upstream, make_guards):
+async def test_every_choice_with_a_finding_is_cut_and_the_answer_counts_once(guarded, make_guards):
     choices = [
         {
             "index": index,
@@ -262,9 +241,8 @@ async def test_every_choice_with_a_finding_is_cut_and_the_answer_counts_once(mak
         }
         for index in range(3)
     ]
-    upstream.script = [Answer.json(chat_chunk() | {"object": "chat.completion", "choices": choices})]
     guards = make_guards()
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=guards)
+    stack = guarded(Answer.json(chat_chunk() | {"object": "chat.completion", "choices": choices}), guards=guards)
     answered = (await stack.chat(n=3)).json()["choices"]
     assert [choice["message"]["content"].split(".")[0] for choice in answered] == ["Hello 0", "Hello 1", "Hello 2"]
     assert not any("shit" in choice["message"]["content"] for choice in answered)
@@ -272,12 +250,11 @@ async def test_every_choice_with_a_finding_is_cut_and_the_answer_counts_once(mak
 
 
 @pytest.mark.parametrize(("first", "end"), [(["Fine."], "length"), (INSULT, "content_filter")])
-async def test_each_choice_of_a_stream_is_checked_before_its_own_end(make_stack, upstream, make_guards, first, end):
+async def test_each_choice_of_a_stream_is_checked_before_its_own_end(guarded, first, end):
     said = [(1, "Hm. ", None), *((0, f"{word} ", None) for word in first), (0, "", "length")]
     said += [*((1, f"{word} ", None) for word in words()), (1, "", "stop")]
     choices = [{"index": index, "delta": {"content": text}, "finish_reason": reason} for index, text, reason in said]
-    upstream.script = [Answer(*sse(*(chat_chunk(choices=[choice]) for choice in choices)), DONE)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer(*sse(*(chat_chunk(choices=[choice]) for choice in choices)), DONE))
     events, _ = events_of(await stack.chat(stream=True, n=2))
     ends = [(choice["index"], choice["finish_reason"]) for event in events for choice in event["choices"]]
     assert [one for one in ends if one[1]] == [(0, end), (1, "content_filter")]
@@ -297,10 +274,9 @@ def called(piece, index=0):
     return delta_chunk(tool_calls=[{"index": index, "function": {"arguments": piece}}])
 
 
-async def test_an_insult_in_the_reasoning_ends_the_stream(make_stack, upstream, make_guards):
+async def test_an_insult_in_the_reasoning_ends_the_stream(guarded):
     pieces = [piece for word in words() for piece in (*sse(reasoned(word)), 0.002)]
-    upstream.script = [Answer(*pieces, *sse(chat_chunk("Yes."), chat_chunk(finish="stop")), DONE)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer(*pieces, *sse(chat_chunk("Yes."), chat_chunk(finish="stop")), DONE))
     events, _ = events_of(await stack.chat(stream=True))
     received = [event["choices"][0]["delta"].get("reasoning_content", "") for event in events]
     assert 50 <= len([text for text in received if text]) <= 50 + len(INSULT) + EVERY + 10
@@ -310,24 +286,22 @@ async def test_an_insult_in_the_reasoning_ends_the_stream(make_stack, upstream, 
     assert 50 < guard.position_tokens <= 50 + len(INSULT) + 1
 
 
-async def test_the_end_of_the_reasoning_is_checked_before_the_text(make_stack, upstream, make_guards):
+async def test_the_end_of_the_reasoning_is_checked_before_the_text(guarded):
     chunks = [*(reasoned(word) for word in ("so", *INSULT)), *(chat_chunk(f"{word} ") for word in WORDS * 5)]
-    upstream.script = [Answer(*sse(*chunks, chat_chunk(finish="stop")), DONE)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer(*sse(*chunks, chat_chunk(finish="stop")), DONE))
     events, _ = events_of(await stack.chat(stream=True))
     assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
     assert not any(event["choices"][0]["delta"].get("content") for event in events)
 
 
 @pytest.mark.parametrize("index", [0, 1])
-async def test_an_address_in_the_arguments_of_a_call_ends_the_stream(make_stack, upstream, make_guards, index):
+async def test_an_address_in_the_arguments_of_a_call_ends_the_stream(guarded, index):
     chunks = [chat_chunk("I look. "), called('{"to":["nobody"]}')]
     address = '{"to": "jane.roe@example.com", "text": "'
     chunks += [called(character, index) for character in address]
     chunks += [called("word ", index)] * 100
-    upstream.script = [Answer(*sse(*chunks, chat_chunk(finish="tool_calls")), DONE)]
     expected = ExpectedVerdicts(output=("pii", "tools"))
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards(), expected=expected)
+    stack = guarded(Answer(*sse(*chunks, chat_chunk(finish="tool_calls")), DONE), expected=expected)
     events, _ = events_of(await stack.chat(stream=True))
     assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
     assert len(events) < 2 + len(address) + EVERY + 10
@@ -347,11 +321,10 @@ async def test_an_address_in_the_arguments_of_a_call_ends_the_stream(make_stack,
         ),
     ],
 )
-async def test_a_whole_answer_has_the_parts_before_the_finding(make_stack, upstream, make_guards, fields, kept):
+async def test_a_whole_answer_has_the_parts_before_the_finding(guarded, fields, kept):
     message = {"role": "assistant", "tool_calls": [{"function": {"name": "g", "arguments": "{}"}}], **fields}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    upstream.script = [Answer.json(chat_chunk() | {"object": "chat.completion", "choices": [choice]})]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer.json(chat_chunk() | {"object": "chat.completion", "choices": [choice]}))
     answered = (await stack.chat()).json()["choices"][0]
     assert answered["finish_reason"] == "content_filter"
     assert (answered["message"].get("reasoning_content"), answered["message"]["content"]) == kept
@@ -359,7 +332,7 @@ async def test_a_whole_answer_has_the_parts_before_the_finding(make_stack, upstr
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_the_reasoning_of_a_response_is_checked(make_stack, upstream, make_guards, stream):
+async def test_the_reasoning_of_a_response_is_checked(guarded, stream):
     summary = [{"type": "summary_text", "text": " ".join(words(60, 20))}]
     output = [
         {"type": "reasoning", "summary": summary},
@@ -368,8 +341,7 @@ async def test_the_reasoning_of_a_response_is_checked(make_stack, upstream, make
     whole = {"id": "resp_1", "object": "response", "status": "completed", "model": "provider-model", "output": output}
     deltas = [{"type": "response.reasoning_summary_text.delta", "delta": f"{word} "} for word in words(60, 20)]
     script = [*sse(*deltas, {"type": "response.completed", "response": whole})]
-    upstream.script = [Answer(*script) if stream else Answer.json(whole)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    stack = guarded(Answer(*script) if stream else Answer.json(whole))
     answer = await stack.post("responses", input="hi", stream=stream)
     assert end_of(stack).guard.stopped
     if not stream:
@@ -377,7 +349,7 @@ async def test_the_reasoning_of_a_response_is_checked(make_stack, upstream, make
         assert "shit" not in answer.text
 
 
-async def test_large_chunks_count_as_several_tokens_until_the_usage_arrives(make_stack, upstream, make_guards):
+async def test_large_chunks_count_as_several_tokens_until_the_usage_arrives(guarded, make_guards):
     said = words(400, 200)
     texts = [" ".join(said[at : at + 20]) + " " for at in range(0, 400, 20)]
     characters = len(" ".join(said[:200]))
@@ -386,8 +358,8 @@ async def test_large_chunks_count_as_several_tokens_until_the_usage_arrives(make
             chat_chunk(text) | ({} if count is None else {"usage": {"prompt_tokens": 3, "completion_tokens": count}})
             for text, count in zip(texts, counts, strict=True)
         ]
-        upstream.script = [Answer(*sse(*chunks, chat_chunk(finish="stop")), DONE)]
-        stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards("observe"))
+        answer = Answer(*sse(*chunks, chat_chunk(finish="stop")), DONE)
+        stack = guarded(answer, guards=make_guards("observe"))
         await stack.chat(stream=True)
         expected = characters / 4 if counts[0] is None else 200
         assert expected < end_of(stack).guard.position_tokens <= expected + 45

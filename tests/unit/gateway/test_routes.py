@@ -83,6 +83,11 @@ class Stack:
         overrides_path(self.home).write_bytes(msgspec.json.encode(RouteOverrides(overrides=overrides)))
         self.refresh()
 
+    async def load(self, *routes):
+        """Write routes, and load the versions that they name."""
+        self.write(*routes)
+        await self.versions.update()
+
     def refresh(self):
         self.routes._next_check = 0.0
         self.models.find("echo")._versions_until = 0.0
@@ -107,8 +112,7 @@ async def stack(tmp_path):
 
 
 async def test_conversations_are_split_by_weight_and_stay_with_their_version(stack):
-    stack.write(route(50))
-    await stack.versions.update()
+    await stack.load(route(50))
     names = [f"c{number}" for number in range(40)]
     first = {name: (await stack.ask(name)).headers[HEADER] for name in names}
     again = {name: (await stack.ask(name)).headers[HEADER] for name in names}
@@ -118,8 +122,7 @@ async def test_conversations_are_split_by_weight_and_stay_with_their_version(sta
 
 
 async def test_the_answer_its_header_and_its_records_name_the_version_that_answered(stack):
-    stack.write(route(100))
-    await stack.versions.update()
+    await stack.load(route(100))
     answer = await stack.ask("c1")
     assert answer.json()["choices"][0]["message"]["content"] == "HELLO THERE"
     assert answer.json()["system_fingerprint"] == f"fp_{M1}"
@@ -143,8 +146,7 @@ async def test_if_the_version_is_not_loaded_the_base_answers_and_is_named_in_the
 
 
 async def test_a_replica_that_has_closed_the_version_answers_with_the_base_and_names_it_in_the_header(stack):
-    stack.write(route(100))
-    await stack.versions.update()
+    await stack.load(route(100))
     await stack.ask()
     await stack.versions._servers.pop(M1).close()
     answer = await stack.ask()
@@ -156,8 +158,7 @@ async def test_a_replica_that_has_closed_the_version_answers_with_the_base_and_n
 async def test_a_consistency_copy_goes_to_the_version_that_answered(stack):
     again = {"*": {"consistency": {"share": 1.0}}}
     stack = Stack(stack.home, stack.recorder, CollectorRegistry(), tenants=again)
-    stack.write(route(100))
-    await stack.versions.update()
+    await stack.load(route(100))
     loaded = dict(stack.versions._servers)
     await stack.models.find("echo").target(M1)
     stack.versions._servers.clear()
@@ -179,12 +180,10 @@ async def test_a_version_that_cannot_be_loaded_is_not_loaded_again_immediately(s
 
 
 async def test_a_version_is_closed_when_no_route_names_it_and_its_answers_have_ended(stack):
-    stack.write(route(100))
-    await stack.versions.update()
+    await stack.load(route(100))
     server = stack.versions._servers[M1]
     server._answers = 1
-    stack.write()
-    await stack.versions.update()
+    await stack.load()
     assert server.running
     server._answers = 0
     await stack.versions.update()
@@ -193,8 +192,7 @@ async def test_a_version_is_closed_when_no_route_names_it_and_its_answers_have_e
 
 
 async def test_a_shadow_copy_is_recorded_and_no_user_receives_it(stack):
-    stack.write(route(shadow=1.0))
-    await stack.versions.update()
+    await stack.load(route(shadow=1.0))
     answer = await stack.ask("c1", stream=False)
     assert answer.json()["choices"][0]["message"]["content"] == "hello there"
     copy = shadow_request_id(answer.headers["x-request-id"], M1)
@@ -220,8 +218,7 @@ async def test_a_shadow_copy_is_not_made_by_another_version(stack):
 
 
 async def test_a_kill_works_without_the_process_delivery(stack):
-    stack.write(route(100))
-    await stack.versions.update()
+    await stack.load(route(100))
     assert (await stack.ask()).headers[HEADER] == M1
     kill = RouteOverride(tenant="acme", model="echo", version=BASE, at=1.0, by="jo")
     overrides_path(stack.home).write_bytes(msgspec.json.encode(RouteOverrides(overrides=(kill,))))
@@ -232,8 +229,7 @@ async def test_a_kill_works_without_the_process_delivery(stack):
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"routes": [{"tenant": 1}]}', b"\xff\xfe"])
 async def test_a_damaged_file_keeps_the_last_routes(stack, damage):
-    stack.write(route(100))
-    await stack.versions.update()
+    await stack.load(route(100))
     routes_path(stack.home).write_bytes(damage)
     stack.refresh()
     assert (await stack.ask()).headers[HEADER] == M1
@@ -255,8 +251,7 @@ def test_a_file_that_cannot_be_read_is_logged_once_until_it_can_be_read(tmp_path
 
 
 async def test_another_tenant_is_not_routed(stack):
-    stack.write(route(100, tenant="other"))
-    await stack.versions.update()
+    await stack.load(route(100, tenant="other"))
     assert (await stack.ask()).headers[HEADER] == "echo"
 
 

@@ -5,16 +5,10 @@ import time
 
 import pytest
 from prometheus_client import generate_latest
+from support.lab import eventually
 from support.scripted_upstream import ERROR, WHOLE, Answer, chat_chunk, sse, stream_of
 
 BEGUN = sse(chat_chunk("one "))
-
-
-async def until(condition):
-    deadline = time.monotonic() + 2
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 RETRIED = {
@@ -147,12 +141,12 @@ async def test_after_a_probe_that_cannot_be_sent_another_probe_is_sent(relay, mo
 async def test_if_a_client_disconnects_the_upstream_connection_is_closed(relay, upstream, answer, stream):
     stack = relay(answer)
     task = asyncio.create_task(stack.chat(stream=stream))
-    await until(lambda: upstream.requests)
+    await eventually(lambda: upstream.requests, 2)
     await asyncio.sleep(0.1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: not upstream.open)
+    await eventually(lambda: not upstream.open, 2)
     assert upstream.closed_early == 1
     _, end = stack.ended()
     assert (end.status, end.text) == ("cancelled", "one " if stream and answer.head is None else "")
