@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from support.kafka_classes import share_kafka_classes
 from support.running_broker import RunningBroker, start_broker
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -101,6 +102,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 def _require_apache() -> None:
     if apache_available():
+        share_kafka_classes()
         return
     if _required("WEIR_REQUIRE_APACHE"):
         pytest.fail(f"{_NO_MAVEN}, and CI or WEIR_REQUIRE_APACHE asks for it; apt-get install maven")

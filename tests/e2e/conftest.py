@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.alertmanagers import Alertmanager
+from support.kafka_classes import share_kafka_classes
 from support.stack import Stack, free_port, running
 
 from stream.settings import DetectorSettings
@@ -16,6 +17,7 @@ from weir.local.broker.kafka_jars import apache_available
 def broker_kind() -> str:
     """Return `apache` if Maven can download Apache Kafka (required in CI), else `embedded`."""
     if apache_available():
+        share_kafka_classes()
         return "apache"
     required = os.environ.get("CI", "").lower() in {"1", "true"} or os.environ.get("WEIR_REQUIRE_APACHE") == "1"
     assert not required, "Apache Kafka needs Maven (Debian package `maven`), which CI or WEIR_REQUIRE_APACHE requires"
