@@ -1,8 +1,9 @@
 """Fixtures that every suite shares: real brokers, started once a session, on loopback and ports of their own."""
 
+import gc
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -90,6 +91,17 @@ class _ByFile(LoadScopeScheduling):
             node.shutdown()
         else:
             super()._reschedule(node)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Almost all objects of the collection live until the end: without the garbage collector, it needs a third less processor time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
