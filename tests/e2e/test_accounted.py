@@ -115,14 +115,19 @@ async def test_a_process_killed_under_load_loses_no_request(stack, victim):
     assert pids
     flight, spool = Flight(), stack.home / "spool"
     before = read_balance(spool).accepted
-    # Long answers, so that requests are on the replica when it is killed; few, because each needs seconds.
-    count, tokens = (6, 200) if victim == "model" else (15, 12)
+    # Until the kill, long answers, so that requests are on the replica when it is killed; few, because each needs seconds.
+    count, killed = 6 if victim == "model" else 15, asyncio.Event()
+
+    def tokens():
+        return 200 if victim == "model" and not killed.is_set() else 12
+
     load = asyncio.create_task(
         send_many(stack.url, [key], ["whole", "stream"] * count, concurrency=6, flight=flight, max_tokens=tokens)
     )
     # More than six records: some of the first six requests have ended.
     await asyncio.to_thread(until, "accepted requests", lambda: read_balance(spool).accepted > before + 6, 60, 0.02)
     outstanding = flight.open
+    killed.set()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert outstanding, "every request had ended before the kill"

@@ -32,7 +32,9 @@ async def send(url, key, kind, prompt, *, max_tokens=6, seconds=300):
         "stream": kind != "whole",
     }
     outcome = Outcome(kind=kind)
-    async with httpx.AsyncClient(base_url=url, timeout=seconds, headers={"Authorization": f"Bearer {key}"}) as client:
+    headers = {"Authorization": f"Bearer {key}"}
+    # With `verify`, each client would read the machine's certificates: 30 ms of processor time.
+    async with httpx.AsyncClient(base_url=url, timeout=seconds, headers=headers, verify=False) as client:
         try:
             async with client.stream("POST", "/v1/chat/completions", json=body) as response:
                 outcome.status = response.status_code
@@ -60,15 +62,15 @@ class Flight:
         self.open -= 1
 
 
-async def send_many(url, keys, kinds, concurrency=200, flight=None, **options):
-    """Send one request for each of `kinds`, at most `concurrency` at a time."""
+async def send_many(url, keys, kinds, concurrency=200, *, flight=None, max_tokens=lambda: 6):
+    """Send one request for each of `kinds`, at most `concurrency` at a time; `max_tokens` is called when a request is sent."""
     gate = asyncio.Semaphore(concurrency)
     flight = flight or Flight()
 
     async def one(kind, key, prompt):
         async with gate:
             with flight:
-                return await send(url, key, kind, prompt, **options)
+                return await send(url, key, kind, prompt, max_tokens=max_tokens())
 
     jobs = zip(kinds, itertools.cycle(keys), itertools.cycle(PROMPTS), strict=False)
     return await asyncio.gather(*(one(*job) for job in jobs))

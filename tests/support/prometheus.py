@@ -23,11 +23,11 @@ scrape_configs:
 
 
 class Prometheus:
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
 
     def _get(self, path: str, **parameters: str) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30)
+        answer = self._client.get(f"/api/v1/{path}", params=parameters)
         assert answer.status_code == 200, f"{path} {parameters}: {answer.text}"
         return answer.json()["data"]
 
@@ -53,7 +53,8 @@ def watching(folder: Path, targets: Path) -> Iterator[Prometheus]:
     url = f"http://127.0.0.1:{port}"
     process = served([prometheus(), *arguments], f"{url}/-/ready", folder / "prometheus.log")
     try:
-        yield Prometheus(url)
+        with httpx.Client(base_url=url, timeout=30) as client:
+            yield Prometheus(client)
     finally:
         process.terminate()
         process.wait(30)
