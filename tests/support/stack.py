@@ -14,6 +14,7 @@ from typing import Any
 
 from stream.ledger.queries.ledger_reader import LedgerReader
 from support.running_broker import free_ports
+from weir.home.api_keys import create_key
 from weir.local.plan import WATCHER
 from weir.local.supervisord.rpc_client import connect
 
@@ -107,10 +108,10 @@ class Stack:
         assert supervisord.wait_stopped([WATCHER, *components], 60)
 
     def new_key(self, tenant: str) -> str:
-        return self.json("keys", "create", "--tenant", tenant)["key"]
+        return create_key(self.home, tenant)[1]
 
     def pid(self, component: str) -> int:
-        return next(item["pid"] for item in self.status()["components"] if item["name"] == component)
+        return connect(self.home).processes()[component].pid
 
     def complete(self, seconds: float = 120) -> Any:
         """Wait until every record is delivered and no verdict is pending; return the status."""
