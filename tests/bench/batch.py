@@ -11,8 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from serving.engine.fetch_model import ensure
-from serving.settings import ModelSettings
+from bench.exactness import default_model
+from serving.engine.gguf_file import find_gguf
 from weir.operate.engine_arm import ServedFile
 
 AT_ONCE = (1, 2, 4, 8, 16, 32)
@@ -24,6 +24,13 @@ _SERVED: list[ServedFile] = []
 
 def prompts(count: int) -> list[list[dict[str, str]]]:
     return [[{"role": "user", "content": PROMPT.format(f"{os.getpid()}-{next(_NUMBERS)}")}] for _ in range(count)]
+
+
+def default_file() -> Path:
+    """Return the GGUF file of the default model."""
+    file = find_gguf(default_model())
+    assert file is not None, default_model()
+    return file
 
 
 def load(file: Path, cores: set[int]) -> float:
@@ -79,7 +86,7 @@ def replicas(file: Path, cores: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    model = ensure(ModelSettings().name, source="wheel").path
+    model = default_file()
     available = sorted(os.sched_getaffinity(0))
     batches(model, set(available))
     if len(available) > 1:

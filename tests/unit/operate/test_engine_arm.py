@@ -1,8 +1,10 @@
 """Model files in the engine that serves them, for the gate and ``weir models compare``."""
 
 import json
+import os
 
 import pytest
+from bench import batch
 from support.tiny_gguf import convert_to_gguf
 from support.tiny_llama import save_tiny_llama
 
@@ -27,3 +29,15 @@ def test_a_chat_template_that_does_not_accept_a_prompt_is_an_error_with_the_file
     with pytest.raises(GateError, match=f"{file} cannot be compared: .*{reason}.*safety_set"):
         served.answers([messages], 4)
     served.close()
+
+
+def test_the_batch_benchmark_runs_on_the_file_of_a_model_directory(tmp_path, monkeypatch):
+    model = tmp_path / "model"
+    model.mkdir()
+    convert_to_gguf(save_tiny_llama(tmp_path / "hf"), model / "tiny.gguf")
+    monkeypatch.setattr(batch, "default_model", lambda: model)
+    monkeypatch.setattr(batch, "_SERVED", served := [])
+    batch.load(batch.default_file(), os.sched_getaffinity(0))
+    tokens, _ = batch.generate(2, 4)
+    assert 2 <= tokens <= 8
+    served.pop().close()
