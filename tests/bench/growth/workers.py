@@ -5,6 +5,7 @@ import contextlib
 import time
 from pathlib import Path
 
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from support.backlog import append
 from support.component_process import component_process
 from support.kafka_log import fresh_topics
@@ -52,7 +53,10 @@ async def joined(kafka, workers):
     async with admin_for(kafka.client_options()) as admin:
 
         async def stable():
-            responses = await admin.describe_consumer_groups([f"{kafka.topic_prefix}score"])
+            try:
+                responses = await admin.describe_consumer_groups([f"{kafka.topic_prefix}score"])
+            except GroupCoordinatorNotAvailableError:
+                return False  # a new Apache Kafka has no coordinator until it has created its topic of offsets
             groups = [group for response in responses for group in response.groups]
             return any(group[2] == "Stable" and len(group[5]) == workers for group in groups)
 
