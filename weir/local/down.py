@@ -12,7 +12,7 @@ from serving.ray_local.layout import short_run_dir
 from weir.errors import StackError
 from weir.local.plan import WATCHER, Plan, load_plan
 from weir.local.processes import end_owned_processes, end_processes
-from weir.local.stack_state import SupervisorRecord, delete_state, load_components, load_supervisor
+from weir.local.stack_state import delete_state, load_components, load_supervisor, supervisor_runs
 from weir.local.step_reporter import StepReporter
 from weir.local.supervisord.rpc_client import Supervisord, connect
 
@@ -39,7 +39,7 @@ def take_down(home: Path, reporter: StepReporter) -> bool:
         _stop_in_order(plan, supervisord, reporter)
     except StackError as error:
         reporter.say(f"{error}; ending the stack's processes one by one")
-    _wait_gone(load_supervisor(home))
+    _wait_gone(home)
     clear_leftovers(home)
     return True
 
@@ -67,9 +67,9 @@ def _stop_group(plan: Plan, supervisord: Supervisord, reporter: StepReporter, gr
     reporter.say(f"stopped {', '.join(names)} ({time.monotonic() - began:.1f} s)")
 
 
-def _wait_gone(record: SupervisorRecord | None) -> None:
+def _wait_gone(home: Path) -> None:
     deadline = time.monotonic() + _SHUTDOWN_SECONDS
-    while record and is_running(record.pid, record.identity) and time.monotonic() < deadline:
+    while supervisor_runs(home) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import InlineTable, Table
 
 from detectors.registry import ALERTING, TEXT, create_text
 from stream.files import replace_file
@@ -100,7 +99,7 @@ def _with_value(text: str, key: tuple[str, ...], value: float) -> str:
             # Only the table of the tenant's alerts needs a header of its own.
             table[part] = tomlkit.table(is_super_table=depth < len(tables) - 1)
         table = table[part]
-        if not isinstance(table, Table | InlineTable) and not hasattr(table, "items"):
+        if not hasattr(table, "items"):
             raise TypeError(f"{key_of(key[: depth + 1])} is not a table")
     table[name] = value
     changed = tomlkit.dumps(document)

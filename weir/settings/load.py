@@ -58,7 +58,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         """Return {dotted key: {value, source}}, with masked secrets; the values have the types of JSON."""
         return {
             key: {"value": _MASK if _SECRETS.search(key) else _shown(value), "source": self.sources.get(key, "default")}
-            for key, value in _flatten(self.settings)
+            for key, value in _flatten(dict(self.settings))
         }
 
 
@@ -227,7 +227,7 @@ def _section(parts: Sequence[str]) -> type[BaseModel]:
 
 
 def _sources(values: Mapping[str, Any], path: Path | None) -> dict[str, str]:
-    found = {key: f"file {path}" for key, _ in _flatten_mapping(values)}
+    found = {key: f"file {path}" for key, _ in _flatten(values)}
     content = os.environ | read_files(os.environ)
     for key, name in _environment_keys().items():
         source = f"file {os.environ[name]} of {name}" if name.endswith(SUFFIX) else f"environment {name}"
@@ -243,20 +243,15 @@ def _keys_of_table(key: str, value: str) -> list[str]:
         table = json.loads(value)
     except ValueError:
         return []
-    return [name for name, _ in _flatten_mapping({key: table})] if isinstance(table, dict) else []
+    return [name for name, _ in _flatten({key: table})] if isinstance(table, dict) else []
 
 
-def _flatten(model: BaseModel, prefix: str = "") -> list[tuple[str, Any]]:
-    return _flatten_mapping({name: getattr(model, name) for name in type(model).model_fields}, prefix)
-
-
-def _flatten_mapping(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
     for name, value in values.items():
-        if isinstance(value, BaseModel):
-            flat += _flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, Mapping) and value:
-            flat += _flatten_mapping(value, f"{prefix}{name}.")
+        table = dict(value) if isinstance(value, BaseModel) else value
+        if isinstance(table, Mapping) and table:
+            flat += _flatten(table, f"{prefix}{name}.")
         else:
             flat.append((f"{prefix}{name}", value))
     return flat
