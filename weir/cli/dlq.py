@@ -1,16 +1,17 @@
 """``weir dlq``."""
 
 import asyncio
-import sys
 from collections import Counter
+from functools import partial
 
 import click
 
 from stream.dead_letters import DISPOSITIONS
 from stream.settings import KafkaSettings
-from weir.cli.options import WholeRange, json_option
+from weir.cli.options import WholeRange, json_option, since_option
 from weir.cli.render.dead_letter import letter_lines
 from weir.cli.render.output import print_json, print_result, print_rows
+from weir.cli.render.progress import progress_on_stderr
 from weir.client import effective_kafka, parse_since
 from weir.client.times import format_time
 from weir.dead_letters.letter import DeadLetter
@@ -23,11 +24,6 @@ _STAGES = ("score", "watch", "alert", "retrain")
 _stage_option = click.option("--stage", type=click.Choice(_STAGES), help="Only dead letters of this stage.")
 _disposition_option = click.option(
     "--disposition", type=click.Choice(DISPOSITIONS), help="Only dead letters with this kind of failure."
-)
-_since_option = click.option(
-    "--since",
-    metavar="WHEN",
-    help="Only dead letters since a duration before now (30s, 10m, 2h, 1d) or a time (RFC 3339).",
 )
 
 
@@ -48,7 +44,7 @@ def dlq() -> None:
 @dlq.command("list")
 @_stage_option
 @_disposition_option
-@_since_option
+@since_option
 @json_option
 def list_letters(*, stage: str | None, disposition: str | None, since: str | None, as_json: bool) -> None:
     """List dead letters, oldest first. A row has source, stage and error, but not the content.
@@ -157,8 +153,9 @@ def replay_letters(
 def _replay(kafka: KafkaSettings, letters: list[DeadLetter], *, again: bool, dry_run: bool) -> list[Outcome]:
     if not letters:
         return []
-    with click.progressbar(length=len(letters), label="dead letters", file=sys.stderr) as bar:
-        return asyncio.run(replay(kafka, letters, dry_run=dry_run, again=again, progress=bar.update))
+    with progress_on_stderr() as show:
+        progress = partial(show, "dead letters")
+        return asyncio.run(replay(kafka, letters, dry_run=dry_run, again=again, progress=progress))
 
 
 def _print(done: list[Outcome], *, as_json: bool) -> None:
@@ -171,7 +168,7 @@ def _print(done: list[Outcome], *, as_json: bool) -> None:
     words = [f"{counts[result]} {result}" for result in (REPLAYED_NOW, WOULD_REPLAY, SKIPPED, FAILED) if counts[result]]
     click.echo(", ".join(words) or "no dead letters to replay", err=True)
     if counts[FAILED]:
-        sys.exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _unknown(offsets: tuple[int, ...], letters: list[DeadLetter]) -> list[Outcome]:

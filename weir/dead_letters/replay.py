@@ -71,9 +71,12 @@ async def replay(
     *,
     dry_run: bool = False,
     again: bool = False,
-    progress: Callable[[int], None] = lambda _done: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Outcome]:
-    """Replay `letters` in the order of their offsets and return the outcome of each; raises BrokerError."""
+    """Replay `letters` in the order of their offsets and return the outcome of each; raises BrokerError.
+
+    `progress` is called with the numbers of letters that are done and of all letters.
+    """
     waiting = {letter.offset: letter for letter in letters}
     total = len(waiting)
     done: list[Outcome] = []
@@ -89,7 +92,7 @@ async def replay(
             replayer = _Replayer(kafka, counts, consumer, None if dry_run else producer, again=again)
             async for chunk in chunks:
                 done += await replayer.chunk(chunk)
-                progress(len(chunk))
+                progress(len(done), total)
     except BROKER_ERRORS as error:
         raise BrokerError(
             f"{kafka_problem(kafka.bootstrap_servers, error)}; {len(done)} of {total} dead letters are done; when Kafka works, "
