@@ -3,12 +3,14 @@
 import errno
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from detectors.errors import DetectorError
 from serving.errors import ServingError
 from stream.wire.errors import StreamError
 from weir.cli.render.standard_streams import prepare_standard_streams
@@ -87,7 +89,7 @@ class LazyGroup(click.Group):
         given = sys.argv[1:] if args is None else args
         try:
             return super().main(args, *more, **kwargs)
-        except (WeirError, StreamError, ServingError) as error:
+        except (WeirError, StreamError, ServingError, DetectorError) as error:
             click.echo(f"weir: {error}", err=True)
         except OSError as error:
             full = error.errno in {errno.ENOSPC, errno.EDQUOT}
@@ -96,20 +98,11 @@ class LazyGroup(click.Group):
             what = "free space on the disk" if full else "check the path and its permissions"
             click.echo(f"weir: {error.filename or 'a file cannot be written'}: {error.strerror}; {what}", err=True)
         except UnicodeEncodeError:
-            raw = (one.encode("utf-8", "surrogateescape") for one in given)
-            wrong = next((one for one in raw if not _is_utf_8(one)), None)
+            wrong = next((one for one in given if one.encode(errors="ignore").decode() != one), None)
             if wrong is None:
                 raise
-            click.echo(f"weir: the argument {str(wrong)[1:]} is not UTF-8; give it in UTF-8", err=True)
+            click.echo(f"weir: the argument {str(os.fsencode(wrong))[1:]} is not UTF-8; give it in UTF-8", err=True)
         sys.exit(1)
-
-
-def _is_utf_8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 @click.command(

@@ -8,14 +8,12 @@ import click
 import msgspec
 
 from detectors.base import TextDetector
-from detectors.errors import DetectorError
 from detectors.registry import EXPLAINED
 from detectors.text.explain import Method
 from weir.cli.options import json_option
 from weir.cli.render.explanation import explanation_lines
 from weir.cli.render.output import print_json, screen
 from weir.client import effective_kafka
-from weir.errors import WeirError
 from weir.home.access_log import log_access
 from weir.home.compute import decided
 from weir.operate.request_story import read_story
@@ -70,7 +68,4 @@ def _explained(settings: Settings, event: str, detectors: tuple[str, ...], metho
     def load(name: str) -> TextDetector[Any]:
         return load_detectors((name,), options)[0]
 
-    try:
-        return [explained(one, text, load, method=method, retention_hours=kafka.retention_hours) for one in found]
-    except DetectorError as error:
-        raise WeirError(str(error)) from error
+    return [explained(one, text, load, method=method, retention_hours=kafka.retention_hours) for one in found]

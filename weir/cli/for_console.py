@@ -2,6 +2,7 @@
 
 import sys
 
+from detectors.errors import DetectorError
 from stream.wire.errors import StreamError
 from weir.cli import main
 from weir.errors import WeirError
@@ -9,5 +10,5 @@ from weir.errors import WeirError
 if __name__ == "__main__":
     try:
         main.invoke(main.make_context("weir", sys.argv[1:]))
-    except (WeirError, StreamError) as error:
+    except (WeirError, StreamError, DetectorError) as error:
         sys.exit(f"weir {type(error).__name__}: {error}")

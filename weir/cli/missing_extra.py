@@ -9,14 +9,11 @@ from weir.errors import WeirError
 
 @contextlib.contextmanager
 def needing(command: str, extras: str) -> Iterator[None]:
-    """Convert a DetectorError or a ModuleNotFoundError of the ``with`` body to a WeirError.
-
-    If a module is not found, the message of the WeirError says to install `extras`.
-    """
+    """Convert a ModuleNotFoundError of the ``with`` body to a WeirError, whose message says to install `extras`."""
     try:
         yield
-    except DetectorError as error:  # first: some are ImportErrors too
-        raise WeirError(str(error)) from error
+    except DetectorError:  # some are ModuleNotFoundErrors too
+        raise
     except ModuleNotFoundError as error:
         raise WeirError(
             f"{command} needs {error.name}, which is not installed: pip install 'weir-llm[{extras}]'"

@@ -7,7 +7,6 @@ from typing import IO
 
 import click
 
-from detectors.errors import DetectorError
 from detectors.evaluate.progress import Progress, no_progress, tracked
 from detectors.registry import TEXT
 from stream.count_text import count_text
@@ -16,7 +15,6 @@ from weir.cli.options import json_lines_option
 from weir.cli.render.output import print_json
 from weir.cli.render.progress import progress_on_stderr
 from weir.cli.render.standard_streams import output_closed
-from weir.errors import WeirError
 from weir.home.compute import decided
 from weir.quality.scoring import BadLine, load_detectors, read_items, score_items
 from weir.settings import load_settings
@@ -51,10 +49,7 @@ def score(*, names: tuple[str, ...], side: str, as_json: bool, file: IO[bytes]) 
     del as_json  # the output is JSON in any case
     settings = decided(load_settings().settings).detectors
     chosen = tuple(dict.fromkeys(names)) or _of_side(settings, side)
-    try:
-        detectors = load_detectors(chosen, settings.options)
-    except DetectorError as error:
-        raise WeirError(str(error)) from error
+    detectors = load_detectors(chosen, settings.options)
     bad, total = 0, _count_lines(file)
     with _progress() as show:
         for item, row in tracked(show, "scoring", score_items(read_items(file), detectors), total):
