@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 
 from stream.count_text import count_text
 from stream.wire import SilenceRecord
-from weir.cli.options import follow_option, json_lines_option, json_option, since_option
+from weir.cli.options import follow_option, json_lines_option, json_option, reason_option, since_option
 from weir.cli.render.event_stream import oldest_first, print_stream
 from weir.cli.render.output import print_json, print_rows, printable, screen
 from weir.home.access_log import log_access, user_name
@@ -73,7 +73,7 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
 @alerts.command("silence")
 @click.argument("alert_id")
 @click.option("--for", "duration", metavar="DURATION", required=True, help="How long: 1m to 30d (30m, 2h, 7d).")
-@click.option("--reason", metavar="TEXT", required=True, help="Why; the next person on call reads it.")
+@reason_option
 @json_option
 def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None:
     """Silence an alert. Later alerts with the same tenant, model, side, detector and feature are silenced too.

@@ -1,6 +1,7 @@
 """``weir archive``."""
 
 import asyncio
+from functools import partial
 
 import click
 
@@ -61,7 +62,7 @@ def run_command(*, every: float | None, as_json: bool) -> None:
         while True:
             log_access(settings.home, "weir archive run", archive=redacted(settings.archive.url))
             with needs_kafka(kafka.bootstrap_servers), progress_on_stderr() as show:
-                work = archive_log(kafka, settings.archive, lambda done, total: show("archiving", done, total))
+                work = archive_log(kafka, settings.archive, partial(show, "archiving"))
                 written = asyncio.run(work)
             rows = [[topic, str(count)] for topic, count in written.items()]
             print_rows(written, ["topic", "archived records"], rows, "nothing new", as_json=as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -81,7 +82,7 @@ def build_command(
         request = _request(build_settings, retraining_id, tenant or "", model or "", since, until)
         log_access(settings.home, "weir dataset build", tenant=request.tenant, model=request.model)
         with progress_on_stderr() as show:
-            folder = build(build_settings, request, lambda done, total: show("reading records", done, total))
+            folder = build(build_settings, request, partial(show, "reading records"))
         manifest = read_manifest(folder)
     if as_json:
         print_json(manifest)
@@ -183,7 +184,7 @@ def verify_command(*, digest: str, rebuild: bool) -> None:
 
         log_access(settings.home, "weir dataset verify --rebuild", tenant=manifest.tenant, model=manifest.model)
         with progress_on_stderr() as show:
-            found = rebuilt(_build_settings(settings), folder, lambda done, total: show("reading records", done, total))
+            found = rebuilt(_build_settings(settings), folder, partial(show, "reading records"))
     if found != manifest.digest:
         raise WeirError(
             f"the rebuilt rows have the digest {found}, the dataset has {manifest.digest}; compare the detector versions in its manifest"

@@ -1,6 +1,7 @@
 """``weir labels``."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import click
@@ -50,15 +51,8 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
     kafka = effective_kafka(settings)
     log_access(settings.home, "weir labels import", tenant=tenant, file=str(file))
     with progress_on_stderr() as progress:
-        done = asyncio.run(
-            import_labels(
-                kafka,
-                file,
-                tenant=tenant,
-                by=f"operator:{user_name()}",
-                progress=lambda sent, total: progress("labels", sent, total),
-            )
-        )
+        by, show = f"operator:{user_name()}", partial(progress, "labels")
+        done = asyncio.run(import_labels(kafka, file, tenant=tenant, by=by, progress=show))
     text = f"{count_text(done, 'label')} imported for tenant {tenant}"
     print_result({"imported": done, "tenant": tenant}, text, as_json=as_json)
 

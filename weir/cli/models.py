@@ -11,7 +11,7 @@ from stream.count_text import count_text
 from stream.errors import BrokerError
 from stream.wire import RouteRecord
 from weir.cli.missing_extra import needing
-from weir.cli.options import FiniteRange, WholeRange, json_option
+from weir.cli.options import FiniteRange, WholeRange, json_option, reason_option
 from weir.cli.render.output import print_json, print_result, print_rows, print_table
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import NotFoundError, StackError
@@ -89,14 +89,13 @@ _TENANT = click.option(
     "--tenant", default="default", show_default=True, help="Tenant whose requests the version answers."
 )
 _MODEL = click.option("--model", default="", help="Model that the version belongs to; default: the first served model.")
-_REASON = click.option("--reason", required=True, metavar="TEXT", help="Why; the next person on call reads it.")
 
 
 @models.command("promote")
 @click.argument("version")
 @_TENANT
 @_MODEL
-@_REASON
+@reason_option
 @click.option("--now", is_flag=True, help="Let the version answer all requests immediately, without shadow and canary.")
 @json_option
 def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as_json: bool) -> None:
@@ -161,7 +160,7 @@ def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as
 @models.command("rollback")
 @_TENANT
 @_MODEL
-@_REASON
+@reason_option
 @json_option
 def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     """End a shadow or canary, or undo the last promotion. The previous version answers all requests.

@@ -13,6 +13,7 @@ follow_option = click.option(
 since_option = click.option(
     "--since", metavar="WHEN", help="Start at a duration before now (30s, 10m, 2h, 1d) or a time (RFC 3339)."
 )
+reason_option = click.option("--reason", required=True, metavar="TEXT", help="Why; the next person on call reads it.")
 
 
 class WholeRange(click.IntRange):

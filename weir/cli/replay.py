@@ -13,7 +13,7 @@ from stream.replay.plan import ReplayRequest
 from stream.replay.report import Report
 from stream.replay.run import ReplaySettings, replay
 from stream.replay.versions import Versions
-from weir.cli.options import WholeRange
+from weir.cli.options import WholeRange, json_option
 from weir.cli.render.output import screen
 from weir.cli.render.progress import progress_on_stderr
 from weir.cli.render.replay_diff import replay_view
@@ -61,7 +61,7 @@ _TEXT_WARM_UP_SECONDS = 600.0
 )
 @click.option("--workers", type=WholeRange(1), help="Number of model processes; default: [score] workers.")
 @click.option("--no-publish", is_flag=True, help="Only print the diff; does not write to Kafka.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+@json_option
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write the JSON to this file.")
 def replay_command(
     *,

@@ -7,7 +7,7 @@ import click
 from stream.errors import StreamError
 from stream.score_text import percent_text
 from stream.wire import RouteRecord
-from weir.cli.options import json_option
+from weir.cli.options import json_option, reason_option
 from weir.cli.render.output import print_result, print_rows
 from weir.errors import NotFoundError
 from weir.home.access_log import log_access, user_name
@@ -52,7 +52,7 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
 @route.command("kill")
 @click.option("--tenant", default="", help="Only this tenant; default: all tenants.")
 @click.option("--model", default="", help="Only this model; default: all models.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; the next person on call reads it.")
+@reason_option
 @json_option
 def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     """Stop new versions within two seconds, also without Kafka. Ends a shadow or canary; without one, undoes the last promotion.

@@ -1,7 +1,6 @@
 """``weir train``."""
 
 import asyncio
-import sys
 
 import click
 
@@ -51,7 +50,7 @@ def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
             state = asyncio.run(train_request(setup, kafka, retraining_id, digest, step))
             print_result({"state": state}, f"{retraining_id}: {state}", as_json=as_json)
             if state not in _EVALUATED:
-                sys.exit(1)
+                raise click.exceptions.Exit(1)
             return
         manifest = asyncio.run(train_dataset(setup, kafka, digest, step))
     measured = f"{count_text(round(manifest.numbers['step']), 'step')}, loss {manifest.numbers['loss']:.4f}"

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from stream.address import Address
     from stream.settings import KafkaSettings
 
-_BROKEN = 1
-
 
 def _address(url: str) -> "Address":
     from stream.address import Address
@@ -108,7 +106,7 @@ def why(
         for line in chain_lines(chain, only_broken=verify):
             click.echo(line)
     if verify and chain.broken:
-        raise SystemExit(_BROKEN)
+        raise click.exceptions.Exit(1)
 
 
 def _print_versions_of_subject(
@@ -127,4 +125,4 @@ def _print_versions_of_subject(
         names = ", ".join(versions.absent)
         click.echo(f"weir: not searched, because their datasets are not on this machine: {names}", err=True)
     if versions.damaged or versions.absent:
-        raise SystemExit(_BROKEN)
+        raise click.exceptions.Exit(1)

@@ -1,7 +1,6 @@
 """Print a stream of events until the stream ends or the user presses Ctrl-C."""
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -50,8 +49,7 @@ async def _drain(stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], ob
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
-            loop.add_signal_handler(number, interrupt)
+        loop.add_signal_handler(number, interrupt)
     watching = asyncio.create_task(_when_closed(task.cancel))
     async with aclosing(stream):
         try:
