@@ -123,10 +123,9 @@ def link_to(traceparent: str | None) -> list[Link]:
 
 def traceparent_of(span: trace.Span) -> str:
     """Return the ``traceparent`` header of `span`, or "" for a span without a valid context."""
-    context = span.get_span_context()
-    if not context.is_valid:
-        return ""
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{'01' if context.trace_flags.sampled else '00'}"
+    trace_id, span_id, _, flags, _, is_valid = span.get_span_context()
+    # Formatting an integer of 128 bits as hexadecimal takes four times as long as formatting its bytes.
+    return f"00-{trace_id.to_bytes(16).hex()}-{span_id.to_bytes(8).hex()}-0{flags & 1}" if is_valid else ""
 
 
 def tracestate_of(span: trace.Span) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from serving.capture.segment import Kind, OpenRequest, encode_frame
 from serving.capture.shortened_record import RecordT, shortened
@@ -36,7 +37,7 @@ _MICROSECONDS = 1_000_000
 _REQUEST, _END = Kind.REQUEST, Kind.END
 #: Judgments of people and systems about an answer.
 Judgment = Feedback | CorrectionRecord | LabelRecord
-#: The fields that an :class:`OpenRequest` and its ``aborted`` end share.
+#: The fields that a request and its ``aborted`` end share.
 _NAMES = (
     "request_id",
     "tenant",
@@ -58,17 +59,23 @@ _ABORTED_TYPE = ("ce_type", ABORTED_TYPE.encode())
 _CONTENT_TYPE = ("content-type", CONTENT_TYPE)
 
 
-class SharedHeaders(msgspec.Struct, frozen=True):
-    """The key and the header values that the records of a request and of its end share, so that they are encoded once.
+class Opened(msgspec.Struct):
+    """A request without an end, and the key and headers that its records share, so that they are encoded once.
 
     `name` is the request id, `last` are the headers from the trace context on. The records have the bytes of
-    :func:`stream.wire.encode`, which encodes every other event.
+    :func:`stream.wire.encode`, which encodes every other event. The writer sets `reserved`, the space of the end in bytes,
+    and `recorded`, whether the record of the request is in the spool (False: it was dropped).
     """
 
+    request: RequestRecord | OpenRequest
+    traceparent: str
+    tracestate: str
     name: bytes
     key: bytes
     source: tuple[str, bytes]
     last: tuple[tuple[str, bytes], ...]
+    reserved: int = 0
+    recorded: bool = True
 
 
 class Stamp(NamedTuple):
@@ -79,58 +86,61 @@ class Stamp(NamedTuple):
     traceparent: str = ""
 
 
-def shared_headers(request: OpenRequest, source: str) -> SharedHeaders:
-    """Return the key and the headers that the records of `request` and of its end share."""
-    key = inference_key(request.tenant, request.conversation_id or request.request_id).encode()
+def opened(request: RequestRecord | OpenRequest, source: str, traceparent: str, tracestate: str = "") -> Opened:
+    """Return `request` with the key and the headers of its records.
+
+    A `tracestate` that is too large is dropped, because the HEAD of each later segment repeats it.
+    """
+    name = request.request_id
+    key = inference_key(request.tenant, request.conversation_id or name).encode()
     last: tuple[tuple[str, bytes], ...] = (("ce_partitionkey", key), _CONTENT_TYPE)
-    if request.tracestate:
-        last = (("ce_tracestate", request.tracestate.encode()), *last)
-    if request.traceparent:
-        last = (("ce_traceparent", request.traceparent.encode()), *last)
-    return SharedHeaders(request.request_id.encode(), key, ("ce_source", source.encode()), last)
+    if tracestate and (tracestate := bounded_tracestate(tracestate)):
+        last = (("ce_tracestate", tracestate.encode()), *last)
+    if traceparent:
+        last = (("ce_traceparent", traceparent.encode()), *last)
+    return Opened(request, traceparent, tracestate, name.encode(), key, ("ce_source", source.encode()), last)
 
 
-def request(record: RequestRecord, number: int, time: int, shared: SharedHeaders) -> bytes:
-    """Return the frame of an accepted request; if it is too large for Kafka, without a part of its text; `time` is in microseconds."""
-    name = shared.name
+def request(opened: Opened, record: RequestRecord, number: int, time: int) -> bytes:
+    """Set the number of an accepted request and return its frame; if the frame is too large for Kafka, without a part of its text.
+
+    `time` is in microseconds.
+    """
+    name = opened.name
     headers = (
         _SPECVERSION,
         ("ce_id", name + b"/request"),
-        shared.source,
+        opened.source,
         _REQUEST_TYPE,
         ("ce_time", format_microseconds(time).encode()),
         ("ce_subject", name),
         ("ce_correlationid", name),
-        *shared.last,
+        *opened.last,
     )
-    data = msgspec.structs.replace(record, number=number)
-    whole = Record(key=shared.key, value=encode_data(data), headers=headers)
-    return _fitting(_REQUEST, time, data, whole, encoded=encode_data)
+    force_setattr(record, "number", number)  # a copy with the number costs as much as its JSON
+    return _frame(_REQUEST, time, record, opened.key, headers, encoded=encode_data)
 
 
-def end(
-    record: ResponseRecord, number: int, time: int, shared: SharedHeaders, max_bytes: int = MAX_RECORD_BYTES
-) -> bytes:
-    """Return the frame of the end of a request; if it would have more than `max_bytes`, without a part of its text.
+def end(opened: Opened, record: ResponseRecord, number: int, time: int, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
+    """Set the number of the end of a request and return its frame; if it would have more than `max_bytes`, without a part of its text.
 
     An ``aborted`` end has its own event type, whose data is version 1.
     """
-    name, aborted = shared.name, record.status == ABORTED
+    name, aborted = opened.name, record.status == ABORTED
     headers = (
         _SPECVERSION,
         ("ce_id", name + b"/end"),
-        shared.source,
+        opened.source,
         _ABORTED_TYPE if aborted else _END_TYPE,
         ("ce_time", format_microseconds(time).encode()),
         ("ce_subject", name),
         ("ce_correlationid", name),
         ("ce_causationid", name + b"/request"),
-        *shared.last,
+        *opened.last,
     )
-    data = msgspec.structs.replace(record, number=number)
+    force_setattr(record, "number", number)
     encoded = _aborted_data if aborted else encode_data
-    whole = Record(key=shared.key, value=encoded(data), headers=headers)
-    return _fitting(_END, time, data, whole, encoded=encoded, max_bytes=max_bytes)
+    return _frame(_END, time, record, opened.key, headers, encoded=encoded, max_bytes=max_bytes)
 
 
 def judgment(record: Judgment, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
@@ -162,27 +172,13 @@ def closed(source: str, time: int) -> Record:
     return _encode(data, Closed.event_type, f"{source}/closed", Stamp(source, time))
 
 
-def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenRequest:
-    """Return the data, without text, that the spool stores about a request until the request ends.
-
-    A `tracestate` that is too large is dropped, because the HEAD of each later segment repeats it.
-    """
-    return OpenRequest(
-        request_id=record.request_id,
-        tenant=record.tenant,
-        model=record.model,
-        model_version=record.model_version,
-        principal=record.principal,
-        conversation_id=record.conversation_id,
-        operation=record.operation,
-        stream=record.stream,
-        traceparent=traceparent,
-        tracestate=bounded_tracestate(tracestate) if tracestate else "",
-        shadow_of=record.shadow_of,
-    )
+def entry(opened: Opened) -> OpenRequest:
+    """Return the data, without text, that a HEAD contains about a request until the request ends."""
+    shared = {name: getattr(opened.request, name) for name in _NAMES}
+    return OpenRequest(**shared, traceparent=opened.traceparent, tracestate=opened.tracestate)
 
 
-def aborted_end(request: OpenRequest) -> ResponseRecord:
+def aborted_end(request: RequestRecord | OpenRequest) -> ResponseRecord:
     """Return the end of a request whose gateway died; it has no text, so no verdict is expected for it."""
     return ResponseRecord(**{name: getattr(request, name) for name in _NAMES}, status=ABORTED)
 
@@ -191,22 +187,23 @@ def _aborted_data(data: ResponseRecord) -> bytes:
     return encode_data(ResponseRecordV1.downgraded(data))
 
 
-def _fitting(  # noqa: PLR0913 - the parts of a frame
+def _frame(  # noqa: PLR0913 - the parts of a frame
     kind: Kind,
     time: int,
     data: RecordT,
-    whole: Record,
+    key: bytes,
+    headers: tuple[tuple[str, bytes], ...],
     *,
     encoded: Callable[[RecordT], bytes],
     max_bytes: int = MAX_RECORD_BYTES,
 ) -> bytes:
-    """Return the frame of `whole`, the record of `data`; if it is too large, that of the record of the shortened data."""
-    frame = encode_frame(kind, data.number, time, whole)
-    excess = len(frame) - max_bytes
-    if excess <= 0:
+    """Return the frame of the record of `data`; if it is too large, that of the record of the shortened data."""
+    value = encoded(data)
+    frame = encode_frame(kind, data.number, time, Record(key=key, value=value, headers=headers))
+    if len(frame) <= max_bytes:
         return frame
-    value = encoded(shortened(data, len(whole.value) - excess))
-    return encode_frame(kind, data.number, time, msgspec.structs.replace(whole, value=value))
+    value = encoded(shortened(data, len(value) - len(frame) + max_bytes))
+    return encode_frame(kind, data.number, time, Record(key=key, value=value, headers=headers))
 
 
 def _encode(  # noqa: PLR0913 - the attributes of an event

@@ -14,7 +14,7 @@ import msgspec
 from serving.capture import event_encoding as encoding
 from serving.capture.clock import SourceClock
 from serving.capture.delivery_cursor import reserve_cursor
-from serving.capture.event_encoding import Judgment, SharedHeaders, Stamp
+from serving.capture.event_encoding import Judgment, Opened, Stamp
 from serving.capture.open_gap import GAP_RECORD_BYTES, GapFile, OpenGap
 from serving.capture.segment import MAX_OPEN_BYTES, Head, Kind, OpenRequest, encode_frame
 from serving.capture.segment_writer import SegmentWriter
@@ -42,15 +42,6 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     segment: int = 0
 
 
-class _Open(msgspec.Struct, frozen=True):
-    """A request without an end, the headers and the space of its end, and whether its record is in the spool (False: it was dropped)."""
-
-    request: OpenRequest
-    shared: SharedHeaders
-    reserved: int
-    recorded: bool
-
-
 class SpoolWriter:
     """Writes the spool of `source` in the locked `directory`; `position` is the end of an existing spool."""
 
@@ -67,12 +58,17 @@ class SpoolWriter:
         self.source = source
         self._root = directory.parent
         self._settings = settings
+        # Copies: an attribute of a pydantic model costs several times as much.
+        self._limit_bytes, self._reserve_bytes = settings.limit_bytes, settings.end_reserve_bytes
         self._clock = clock or SourceClock(start.time)
         self._lock = threading.Lock()
         self._number = start.number
         self._shed = start.shed
         self._time = start.time
-        self._open = {request.request_id: self._opened(request) for request in start.open}
+        self._open = {
+            request.request_id: encoding.opened(request, source, request.traceparent, request.tracestate)
+            for request in start.open
+        }
         self._reserved = 0
         self._end_bytes = settings.end_reserve_bytes + GAP_RECORD_BYTES
         segment_bytes = min(settings.segment_bytes, max(settings.limit_bytes // _MIN_SEGMENTS, 1))
@@ -116,15 +112,14 @@ class SpoolWriter:
 
     def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> int:
         """Append a request, reserve space for its end, and return its number; raises SpoolFull with policy ``reject``."""
-        request = encoding.opened(record, traceparent=traceparent, tracestate=tracestate)
-        shared = encoding.shared_headers(request, self.source)
+        opened = encoding.opened(record, self.source, traceparent, tracestate)
         with self._lock:
             number, time = self.last_number + 1, self._clock.now()
-            frame = encoding.request(record, number, time, shared)
-            recorded = self._record(frame, number, time, record.request_id, opened=request)
-            reserved = self._end_bytes if recorded else 0
-            self._open[record.request_id] = _Open(request, shared, reserved, recorded)
-            self._reserved += reserved
+            frame = encoding.request(opened, record, number, time)
+            opened.recorded = self._record(frame, number, time, record.request_id, opened=opened)
+            opened.reserved = self._end_bytes if opened.recorded else 0
+            self._open[record.request_id] = opened
+            self._reserved += opened.reserved
         return number
 
     def end(self, record: ResponseRecord) -> bool:
@@ -134,10 +129,10 @@ class SpoolWriter:
             if opened is None:
                 return False
             number, time = self.last_number + 1, self._clock.now()
-            frame = encoding.end(record, number, time, opened.shared)
-            size, reserve = len(frame), self._settings.end_reserve_bytes
+            frame = encoding.end(opened, record, number, time)
+            size, reserve = len(frame), self._reserve_bytes
             if opened.reserved and size > reserve and not self._has_room(size - opened.reserved):
-                frame = encoding.end(record, number, time, opened.shared, reserve)
+                frame = encoding.end(opened, record, number, time, reserve)
             self._reserved -= opened.reserved  # not before: if the answer cannot be encoded, another end follows
             self._record(frame, number, time, record.request_id, reserved=opened.reserved > 0)
             del self._open[
@@ -172,9 +167,9 @@ class SpoolWriter:
             time = self._clock.now()
             if self._gap.gap.count:
                 self._flush_gap(time, within_limit=True)
-            used = self.used_bytes / self._settings.limit_bytes
+            used = self.used_bytes / self._limit_bytes
             frame = encode_frame(Kind.TICK, self._number, time, encoding.tick(self.source, time, min(used, 1.0)))
-            if self._segments.size_bytes + len(frame) <= self._settings.limit_bytes:
+            if self._segments.size_bytes + len(frame) <= self._limit_bytes:
                 self._append(frame, self._number, time)
 
     def sync(self) -> None:
@@ -209,7 +204,7 @@ class SpoolWriter:
                 if self._gap.gap.count:
                     self._flush_gap(time)
                 number = self._number + 1
-                end = encoding.end(encoding.aborted_end(opened.request), number, time, opened.shared)
+                end = encoding.end(opened, encoding.aborted_end(opened.request), number, time)
                 self._append(end, number, time)
                 del self._open[request_id]
             time = self._clock.now()
@@ -226,14 +221,11 @@ class SpoolWriter:
             finally:
                 self._gap.close()
 
-    def _opened(self, request: OpenRequest) -> _Open:
-        return _Open(request, encoding.shared_headers(request, self.source), 0, recorded=True)
-
     def _head(self) -> bytes:
         head = Head(
             source=self.source,
             shed=self._shed,
-            open=tuple(opened.request for opened in self._open.values() if opened.recorded),
+            open=tuple(encoding.entry(opened) for opened in self._open.values() if opened.recorded),
         )
         return encode_frame(Kind.HEAD, self._number, self._time, head)
 
@@ -244,21 +236,23 @@ class SpoolWriter:
         time: int,
         request_id: str,
         *,
-        opened: OpenRequest | None = None,
+        opened: Opened | None = None,
         reserved: bool = False,
     ) -> bool:
         """Append the frame of a numbered record, or drop it and count it as shed; return whether it was appended.
 
-        The frame of a request, which is `opened`, contains all values of `opened`, so a frame within its limit needs no further check.
+        The frame of a request, which is `opened`, contains all values of its entry in a HEAD, so a frame within its limit needs no further check.
         """
         size, reserve = len(frame), opened is not None
-        if size > MAX_RECORD_BYTES or (opened and size > MAX_OPEN_BYTES and opened.size_bytes > MAX_OPEN_BYTES):
+        if size > MAX_RECORD_BYTES or (
+            opened and size > MAX_OPEN_BYTES and encoding.entry(opened).size_bytes > MAX_OPEN_BYTES
+        ):
             move_aside(self._root, self.source, number, frame)
             self._shed_number(number, request_id, "oversize", time)
             return False
         fits = self._has_room(size + (self._end_bytes if reserve else 0))
         self._full = not fits if reserve else self._full
-        if fits or (reserved and size <= self._settings.end_reserve_bytes):
+        if fits or (reserved and size <= self._reserve_bytes):
             try:
                 if number != self._number + 1:  # the numbers between are in the open gap
                     self._flush_gap(time)
@@ -273,7 +267,7 @@ class SpoolWriter:
         return False
 
     def _has_room(self, size: int) -> bool:
-        return self.used_bytes + size <= self._settings.limit_bytes
+        return self._segments.size_bytes + self._reserved + size <= self._limit_bytes
 
     def _append(self, frame: bytes, number: int, time: int) -> None:
         self._segments.append(frame)
@@ -298,7 +292,7 @@ class SpoolWriter:
             request_ids=tuple(gap.request_ids),
         )
         frame = encode_frame(Kind.GAP, gap.last, time, encoding.gap(record, time=time))
-        if within_limit and self._segments.size_bytes + len(frame) > self._settings.limit_bytes:
+        if within_limit and self._segments.size_bytes + len(frame) > self._limit_bytes:
             return
         self._append(frame, gap.last, time)
         self._shed += gap.count
@@ -311,6 +305,6 @@ class SpoolWriter:
             )
         return SpoolFull(
             f"the spool of {self.source} has {self._segments.size_bytes} bytes and {self._reserved} reserved for the ends of "
-            f"{count_text(len(self._open), 'request')}, the limit is {self._settings.limit_bytes}; start the shipper and Kafka, or raise "
+            f"{count_text(len(self._open), 'request')}, the limit is {self._limit_bytes}; start the shipper and Kafka, or raise "
             "capture.limit_bytes"
         )

@@ -52,7 +52,7 @@ _BUILD: tuple[Place, ...] = (
     (inference, "response_record"),
     (Accumulator, "recorded"),
 )
-_ENCODE: tuple[Place, ...] = tuple((event_encoding, name) for name in ("opened", "shared_headers", "request", "end"))
+_ENCODE: tuple[Place, ...] = tuple((event_encoding, name) for name in ("opened", "request", "end"))
 #: Causes and their functions; a cause that begins with "-" is a part of the cause before it.
 CAUSES: dict[str, tuple[Place, ...]] = {
     "build the records": _BUILD,

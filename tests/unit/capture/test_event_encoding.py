@@ -13,19 +13,14 @@ from stream.wire import Event, LabelRecord, decode, encode
 SOURCE, TIME = "gateway-1", 1_767_225_600_123_456
 
 
-def of(record, number, traceparent, tracestate):
-    opened = encoding.opened(record, traceparent=traceparent, tracestate=tracestate)
-    return encoding.request(record, number, TIME, encoding.shared_headers(opened, SOURCE))
-
-
 @pytest.mark.parametrize("conversation", ["", "Gespräch 1"])
 @pytest.mark.parametrize(("traceparent", "tracestate"), [("", ""), (TRACE, ""), (TRACE, "vendor=1")])
 @pytest.mark.parametrize("status", ["complete", "error", "aborted"])
 def test_the_bytes_are_those_of_the_general_encoding_function(conversation, traceparent, tracestate, status):
     request = a_request("a", conversation_id=conversation)
-    shared = encoding.shared_headers(encoding.opened(request, traceparent=traceparent, tracestate=tracestate), SOURCE)
+    opened = encoding.opened(request, SOURCE, traceparent, tracestate)
     end = an_end("a", status=status, conversation_id=conversation)
-    frames = parse(encoding.request(request, 7, TIME, shared) + encoding.end(end, 8, TIME, shared))
+    frames = parse(encoding.request(opened, request, 7, TIME) + encoding.end(opened, end, 8, TIME))
     assert [(frame.number, frame.time) for frame in frames] == [(7, TIME), (8, TIME)]
     for record in map(record_of, frames):
         event = decode(record.value, record.headers)
@@ -37,10 +32,9 @@ def test_the_bytes_are_those_of_the_general_encoding_function(conversation, trac
 def test_the_aborted_end_of_a_copy_names_the_users_request():
     """Without this id, drift, anomalies and the gates of retraining count the answer of the copy as a user's answer."""
     copy = a_request("b", shadow_of="a")
-    opened = encoding.opened(copy, traceparent="", tracestate="")
-    shared = encoding.shared_headers(opened, SOURCE)
-    for end in (an_end("b", status="aborted", shadow_of="a"), encoding.aborted_end(opened)):
-        (record,) = map(record_of, parse(encoding.end(end, 1, TIME, shared)))
+    opened = encoding.opened(copy, SOURCE, "")
+    for end in (an_end("b", status="aborted", shadow_of="a"), encoding.aborted_end(copy)):
+        (record,) = map(record_of, parse(encoding.end(opened, end, 1, TIME)))
         assert decode(record.value, record.headers).data.shadow_of == "a"
 
 
@@ -57,9 +51,10 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 def test_the_frame_of_a_request_is_at_least_as_large_as_its_entry_in_a_head(names, traceparent, tracestate):
     """For this reason the writer checks the size of an entry only if the frame is larger than the limit of an entry."""
     request = a_request("a", "", messages=(), owed=(), **names)
-    entry = encoding.opened(request, traceparent=traceparent, tracestate=tracestate)
+    opened = encoding.opened(request, SOURCE, traceparent, tracestate)
+    entry = encoding.entry(opened)
     assert isinstance(entry, OpenRequest)
-    assert len(of(request, 1, traceparent, tracestate)) >= entry.size_bytes
+    assert len(encoding.request(opened, request, 1, TIME)) >= entry.size_bytes
 
 
 def test_a_later_judgment_with_the_same_label_id_is_another_event():
