@@ -22,12 +22,12 @@ from weir.cli.render.replay_diff import replay_view
 
 CASES = cases(__file__)
 _WAITING = """
-import asyncio, sys
+import asyncio, os, sys
 from weir.cli import main, replay
 
 async def wait(*_arguments):
     try:
-        print("begun", flush=True)
+        os.write(1, b"begun\\n")  # a print that the signal interrupts writes its text again at the end
         await asyncio.Event().wait()
     finally:
         await asyncio.sleep(0)
