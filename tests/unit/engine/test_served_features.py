@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-from collections.abc import Iterator
 
 import pytest
 
@@ -39,7 +38,7 @@ def transformers(tiny_dir):
     yield from _served("transformers", tiny_dir)
 
 
-def _served(kind, path) -> Iterator[ModelServer]:
+def _served(kind, path):
     settings = ModelSettings(engine=kind, device="cpu", dtype="float32", slots=4, threads=1, max_length=1024)
     engine = create_engine(settings, path)
     engine.load()
