@@ -22,12 +22,12 @@ from weir.cli.render.replay_diff import replay_view
 
 CASES = cases(__file__)
 _WAITING = """
-import asyncio, os, sys
+import asyncio, sys
 from weir.cli import main, replay
 
 async def wait(*_arguments):
     try:
-        os.write(1, b"begun\\n")  # a print that the signal interrupts writes its text again at the end
+        print("begun", flush=True)
         await asyncio.Event().wait()
     finally:
         await asyncio.sleep(0)
