@@ -1,6 +1,8 @@
 """``weir replay``."""
 
 import asyncio
+import contextlib
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,14 +12,13 @@ import msgspec
 from detectors.registry import ALERTING
 from stream.kafka.clients import needs_kafka
 from stream.replay.plan import ReplayRequest
-from stream.replay.report import Report
+from stream.replay.report import Observe, Report
 from stream.replay.run import ReplaySettings, replay
 from stream.replay.versions import Versions
 from weir.cli.options import WholeRange, json_option
 from weir.cli.render.output import screen
 from weir.cli.render.progress import progress_on_stderr
 from weir.cli.render.replay_diff import replay_view
-from weir.cli.up import interrupt_on_signals
 from weir.client import effective_kafka, parse_since
 from weir.errors import SettingsError
 from weir.home.compute import decided
@@ -26,6 +27,7 @@ from weir.settings.detector_options import check_detector_options
 
 #: By default, alerts on single events resolve after five minutes; a longer warm-up finds alerts that fire at the start.
 _TEXT_WARM_UP_SECONDS = 600.0
+_INTERRUPTED = 130
 
 
 @click.command("replay")
@@ -149,16 +151,26 @@ def _settings(settings: Settings, workers: int | None) -> ReplaySettings:
 
 
 def _run(request: ReplayRequest, settings: ReplaySettings) -> Report:
-    interrupt_on_signals()
     with progress_on_stderr() as show:
 
         def observe(done: int, total: int) -> None:
             show("replaying" if done else "loading the detector", done, total)
 
-        observe(0, 0)
-        try:
-            with needs_kafka(settings.kafka.bootstrap_servers):
-                return asyncio.run(replay(request, settings, observe))
-        except KeyboardInterrupt:
-            click.echo("weir: stopped before the end; nothing was compared", err=True)
-            raise
+        with needs_kafka(settings.kafka.bootstrap_servers):
+            report = asyncio.run(_until_done(request, settings, observe))
+    if report is None:
+        click.echo("weir: stopped before the end; nothing was compared", err=True)
+        raise click.exceptions.Exit(_INTERRUPTED)
+    return report
+
+
+async def _until_done(request: ReplayRequest, settings: ReplaySettings, observe: Observe) -> Report | None:
+    """Run the replay and return its report; after Ctrl-C or SIGTERM, close everything and return None."""
+    work = asyncio.create_task(replay(request, settings, observe))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+            loop.add_signal_handler(number, work.cancel)
+    observe(0, 0)
+    await asyncio.wait({work})
+    return None if work.cancelled() else work.result()

@@ -2,9 +2,6 @@
 
 import io
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -21,22 +18,6 @@ from weir.cli import main
 from weir.cli.render.replay_diff import replay_view
 
 CASES = cases(__file__)
-_WAITING = """
-import asyncio, sys
-from weir.cli import main, replay
-
-async def wait(*_arguments):
-    try:
-        print("begun", flush=True)
-        await asyncio.Event().wait()
-    finally:
-        await asyncio.sleep(0)
-        print("closed", flush=True)
-
-replay.replay = wait
-sys.argv = ["weir", "replay", "--from", "1h", "--detector", "pii"]
-main()
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -61,18 +42,6 @@ def test_the_diff_is_printed_before_its_file_is_written(monkeypatch):
     full = CliRunner().invoke(main, [*command, "/dev/full"])
     assert full.stderr == "weir: a file cannot be written: No space left on device; free space on the disk\n"
     assert "no difference" in full.stdout
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_closes_the_replay_and_ends_it_with_status_130(number):
-    command = ["env", "--default-signal=INT", sys.executable, "-c", _WAITING]  # a shell's background job ignores SIGINT
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as replaying:
-        assert replaying.stdout.readline() == "begun\n"
-        replaying.send_signal(number)
-        out, err = replaying.communicate(timeout=200)
-    assert (replaying.returncode, out) == (130, "closed\n")
-    assert err.endswith("weir: stopped before the end; nothing was compared\n")
-    assert "Traceback" not in err
 
 
 def alert(opened):
