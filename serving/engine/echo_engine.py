@@ -16,7 +16,7 @@ _WORD = re.compile(r"\s*\S+|\s+$")
 
 
 class EchoEngine:
-    """Answers with the first `max_tokens` words of the prompt; `context_length` is that of the default model unless it is given."""
+    """Answers with the first `max_tokens` words of the prompt; `context_length` is the limit of prompt and answer together, in tokens."""
 
     name = "echo"
     model_version = "echo"

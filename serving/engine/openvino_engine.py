@@ -128,7 +128,7 @@ class OpenvinoEngine:
     """Generates with a `ContinuousBatchingPipeline`, whose steps run in one thread of the engine.
 
     `model` is a `.gguf` file, or a directory with one `.gguf` file or OpenVINO IR. With the dtype `float32`, an answer does not depend on the other
-    requests in its batch; otherwise OpenVINO chooses the precision (bfloat16 if the processor supports it), and it can.
+    requests in its batch. With another dtype, OpenVINO chooses the precision (bfloat16 if the processor supports it), and an answer can depend on them.
     """
 
     name = "openvino"

@@ -44,16 +44,15 @@ _STOP_SECONDS = 30.0
 class TransformersEngine:
     """Generates with transformers' `ContinuousBatchingManager`. Raises EngineUnavailableError if the device is `cuda` and torch finds no GPU.
 
-    With the dtype `float32`, an answer does not depend on the other requests in its batch; with `bfloat16` it can.
+    With the dtype `float32`, an answer does not depend on the other requests in its batch; with `bfloat16`, an answer can depend on them.
     """
 
     name = "transformers"
 
     def __init__(self, settings: ModelSettings, model_dir: Path) -> None:
-        has_gpu = torch.cuda.is_available()
-        if settings.device == "cuda" and not has_gpu:
+        on_gpu = settings.device != "cpu" and torch.cuda.is_available()
+        if settings.device == "cuda" and not on_gpu:
             raise EngineUnavailableError("device 'cuda' is not available (torch finds no GPU): choose 'cpu' or 'auto'")
-        on_gpu = has_gpu and settings.device != "cpu"
         default_dtype = "bfloat16" if on_gpu else "float32"
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._dtype = getattr(torch, default_dtype if settings.dtype == "auto" else settings.dtype)

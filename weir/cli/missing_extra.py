@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 
-from detectors.errors import DetectorError
 from weir.errors import WeirError
 
 
@@ -12,8 +11,6 @@ def needing(command: str, extras: str) -> Iterator[None]:
     """Convert a ModuleNotFoundError of the ``with`` body to a WeirError, whose message says to install `extras`."""
     try:
         yield
-    except DetectorError:  # some are ModuleNotFoundErrors too
-        raise
     except ModuleNotFoundError as error:
         raise WeirError(
             f"{command} needs {error.name}, which is not installed: pip install 'weir-llm[{extras}]'"

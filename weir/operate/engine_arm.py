@@ -6,9 +6,10 @@ from pathlib import Path
 
 from serving.engine.errors import PromptRejectedError
 from serving.engine.factory import create_engine
-from serving.engine.gguf_file import check_whole
-from serving.engine.protocol import Engine, Sampling, joined
+from serving.engine.gguf_file import check_whole, context_length
+from serving.engine.protocol import Chunk, Engine, Sampling, joined
 from serving.settings import ModelSettings
+from stream.errors import GateError
 from stream.loop.cases import template_error
 from stream.loop.sequential import Arm
 
@@ -19,16 +20,18 @@ _LONGEST_PROMPT = 1024
 class ServedFile:
     """A GGUF file in the engine ``openvino``, as a replica on a CPU serves it. All requests of a call run in one batch.
 
-    Raises EngineError if the file is not complete or cannot be loaded, and later GateError if its chat template rejects a prompt.
+    Raises EngineError if the file is not complete or cannot be loaded, and later GateError if its chat template rejects a prompt, or a prompt and
+    its answer exceed the model's context.
     """
 
     def __init__(self, file: Path, *, slots: int = 16, exact: bool = False) -> None:
         check_whole(file)
         self._file = file
         dtype = "float32" if exact else "auto"
-        self._engine: Engine = create_engine(
-            ModelSettings(engine="openvino", device="cpu", dtype=dtype, slots=slots), file
+        settings = ModelSettings(
+            engine="openvino", device="cpu", dtype=dtype, slots=slots, max_length=context_length(file)
         )
+        self._engine: Engine = create_engine(settings, file)
         self._engine.load()
 
     def answers(self, conversations: Sequence[Messages], max_tokens: int) -> list[str]:
@@ -57,7 +60,7 @@ class ServedFile:
 
     async def _all(self, prompts: Sequence[list[int]], sampling: Sampling) -> list[tuple[str, int]]:
         async def one(prompt: list[int]) -> tuple[str, int]:
-            chunk = joined([chunk async for chunk in self._engine.generate(prompt, sampling)])
+            chunk = await self._run(prompt, sampling)
             return chunk.text, chunk.completion_tokens
 
         return await asyncio.gather(*(one(prompt) for prompt in prompts))
@@ -68,11 +71,20 @@ class ServedFile:
         async def one(prompt: list[int], answer: list[int]) -> float:
             if not answer:
                 return 0.0
-            chunk = joined([chunk async for chunk in self._engine.generate(prompt + answer, sampling)])
+            chunk = await self._run(prompt + answer, sampling)
             found = [entry.logprob or 0.0 for entry in chunk.prompt_logprobs[-len(answer) :]]
             return -sum(found) / len(found)
 
         return await asyncio.gather(*(one(prompt, answer) for prompt, answer in rows))
+
+    async def _run(self, prompt: list[int], sampling: Sampling) -> Chunk:
+        tokens, limit = len(prompt) + sampling.max_tokens, self._engine.context_length
+        if tokens > limit:
+            raise GateError(
+                f"{self._file} cannot be compared: a prompt and its answer have {tokens} tokens, and its context has {limit}; "
+                "use a model with a longer context"
+            )
+        return joined([chunk async for chunk in self._engine.generate(prompt, sampling)])
 
     def close(self) -> None:
         """Stop the engine and free its memory."""

@@ -41,3 +41,14 @@ def test_the_batch_benchmark_runs_on_the_file_of_a_model_directory(tmp_path, mon
     tokens, _ = batch.generate(2, 4)
     assert 2 <= tokens <= 8
     served.pop().close()
+
+
+def test_a_prompt_that_exceeds_the_context_with_its_answer_is_an_error_with_both_numbers(tmp_path):
+    folder = save_tiny_llama(tmp_path / "hf", max_position_embeddings=64)
+    served = ServedFile(convert_to_gguf(folder, tmp_path / "tiny.gguf"))
+    messages = [{"role": "user", "content": "river " * 100}]
+    with pytest.raises(GateError, match="a prompt and its answer have [0-9]{3,} tokens, and its context has 64"):
+        served.answers([messages], 4)
+    with pytest.raises(GateError, match="its context has 64"):
+        served.loss([(messages, "Yes.")], 4)
+    served.close()
