@@ -25,7 +25,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Request(msgspec.Struct, kw_only=True):
-    """The newest record of a request, and the work of its owner (epoch 0: nobody owned the request)."""
+    """A request: its work, whose epoch is 0 until a trainer owns it, and its newest record."""
 
     work: Work
     last: RetrainingRecord
