@@ -47,7 +47,7 @@ def test_a_prompt_that_exceeds_the_context_with_its_answer_is_an_error_with_both
     folder = save_tiny_llama(tmp_path / "hf", max_position_embeddings=64)
     served = ServedFile(convert_to_gguf(folder, tmp_path / "tiny.gguf"))
     messages = [{"role": "user", "content": "river " * 100}]
-    with pytest.raises(GateError, match="a prompt and its answer have [0-9]{3,} tokens, and its context has 64"):
+    with pytest.raises(GateError, match=r"a prompt and its answer have [0-9]{3,} tokens, and its context has 64"):
         served.answers([messages], 4)
     with pytest.raises(GateError, match="its context has 64"):
         served.loss([(messages, "Yes.")], 4)
