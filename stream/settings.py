@@ -34,7 +34,7 @@ class KafkaSettings(Section):
     bootstrap_servers: Servers = Field("", description="brokers, as host:port[,host:port]; empty: start a local broker")
     broker: Literal["auto", "apache", "embedded"] = Field(
         "auto",
-        description="which local broker to start if bootstrap_servers is empty; auto: the one whose data the home has, else Apache Kafka if Maven is installed",
+        description="which local broker to start if bootstrap_servers is empty; auto: the one whose data the home has, else Apache Kafka if its jars or Maven are installed",
     )
     topic_prefix: str = Field("weir.", description="prefix of every topic name", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
     partitions: Count = Field(8, description="partitions of inference, verdicts and feedback; fixed at creation")

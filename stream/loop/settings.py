@@ -48,7 +48,9 @@ class DatasetSettings(Section):
         "mask",
         description="what to do with personal data; mask: replace it by its type (`<EMAIL_ADDRESS>`); drop: leave the row out",
     )
-    eval_share: _FromZeroToOne = Field(0.1, description="share of the conversations that are held out for the gate")
+    eval_share: _FromZeroToOne = Field(
+        0.1, description="maximum share of the rows that are held out for the gate, in whole conversations"
+    )
     clusters: Count = Field(16, description="maximum clusters of embeddings from which the coreset is drawn")
     replay_share: _FromZeroToOne = Field(
         0.2,
