@@ -16,7 +16,7 @@ def status(*, as_json: bool) -> None:
     Exit status 0 if the stack is healthy, else 1. The stack is not healthy if a component does not run or answer, Kafka does not
     answer, the ledger sends no heartbeat, all sources (gateways, intake) are inactive, the clock of a source is ahead, verdicts are
     missing, a spool is 80 % full, the disk is full, or an alert about Weir itself fires (gap, lag, spool, silence), even a silenced
-    one.
+    one. A note names the tables of settings that have changed since `weir up`.
 
     \b
     Examples:

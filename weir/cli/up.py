@@ -31,7 +31,8 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
 
     `weir up` restarts a component that exits or fails its health check. Without --detach, the command prints events until Ctrl-C,
     and then stops the stack. If the stack already runs, the command starts nothing: it waits up to 60 s until the stack is healthy
-    and prints the addresses. It fails if --only names a component that the running stack does not have.
+    and prints the addresses and the tables of settings that have changed since its start. It fails if --only names a component that
+    the running stack does not have.
 
     \b
     Examples:

@@ -14,7 +14,7 @@ from weir.home.ports import reachable
 from weir.local.broker.apache import JAVA_ENVIRONMENT
 from weir.local.broker.launch import BrokerPlan, broker_command, check_login
 from weir.local.plan import Component, Plan
-from weir.settings import MetricsSection, MlflowSection, Settings
+from weir.settings import MetricsSection, MlflowSection, Settings, shown_values
 
 #: The step of a start that creates the topics, after the broker and before the components that use topics.
 TOPICS = "topics"
@@ -75,6 +75,7 @@ def build_plan(
         bootstrap=settings.kafka.bootstrap_servers or _local_bootstrap(ports),
         ports=ports,
         http=settings.http.model_dump() | {"max_body_bytes": settings.largest_body_bytes},
+        settings=shown_values(settings),
     )
 
 

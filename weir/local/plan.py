@@ -38,7 +38,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `run_dir` contains sockets; its path is short, because the length of a socket's path is limited. `broker` is
     ``given``, ``apache`` or ``embedded``. `http` is the settings section ``[http]`` for HAProxy: its
-    `max_body_bytes` is the limit of the largest bodies that the gateway accepts.
+    `max_body_bytes` is the limit of the largest bodies that the gateway accepts. `settings` are those of the start, by dotted key,
+    with masked secrets; {} in the plan of an earlier version.
     """
 
     home: str
@@ -48,6 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap: str
     ports: dict[str, int]
     http: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
 
     @property
     def kafka(self) -> str:

@@ -22,7 +22,7 @@ from weir.local.stack_state import load_supervisor, supervisor_runs
 from weir.local.start_components import ComponentStarter
 from weir.local.step_reporter import StepReporter
 from weir.local.supervisord.start_supervisord import start_supervisord
-from weir.settings import Loaded, Settings
+from weir.settings import Loaded, Settings, changes_since_start
 from weir.settings.detector_options import check_detector_options
 
 _ALREADY_UP_SECONDS = 60.0
@@ -40,7 +40,7 @@ def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ())
     preflight.create_home(home)
     with preflight.stack_lock(home):
         if supervisor_runs(home):
-            return _already_up(home, reporter, only), False
+            return _already_up(loaded.settings, reporter, only), False
         if ended := clear_leftovers(home):
             reporter.say(f"ended {count_text(ended, 'process', 'processes')} of an earlier run")
         for note in filter(None, (preflight.check_disk(home), preflight.check_intake(loaded.settings))):
@@ -55,8 +55,8 @@ def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ())
         return plan, True
 
 
-def _already_up(home: Path, reporter: StepReporter, only: Collection[str]) -> Plan:
-    plan = load_plan(home)
+def _already_up(settings: Settings, reporter: StepReporter, only: Collection[str]) -> Plan:
+    plan = load_plan(home := settings.home)
     running = [component.name for component in plan.components]
     if absent := [name for name in only if name not in running]:
         raise StackError(
@@ -76,6 +76,8 @@ def _already_up(home: Path, reporter: StepReporter, only: Collection[str]) -> Pl
             reported = True
         time.sleep(_POLL_SECONDS)
     reporter.say(f"the stack in {home} is already up and healthy")
+    if note := changes_since_start(plan.settings, settings):
+        reporter.say(f"note: {note}")
     return plan
 
 

@@ -1,6 +1,7 @@
 """Status of a stack: components, capture counts, consumer lag and coverage, and the problems found in them."""
 
 import asyncio
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,9 +28,9 @@ from weir.errors import StackError
 from weir.home.disk_space import FULL_BYTES, MIB, free_bytes
 from weir.home.ports import not_started
 from weir.local.health.health_probe import probe
-from weir.local.plan import plan_path
+from weir.local.plan import load_plan, plan_path
 from weir.local.stack_state import ComponentState, load_components, supervisor_runs
-from weir.settings import Settings
+from weir.settings import Settings, changes_since_start
 
 #: If the ledger has sent no heartbeat for this time, it does not run or is stuck.
 HEARTBEAT_SECONDS = 15.0
@@ -93,7 +94,10 @@ _Ledger = tuple[Coverage, Heartbeat | None, list[AlertRecord], Silences]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Status of a stack; it is healthy if it has no `problems`. `local`: `weir up` started it, also if it is stopped now."""
+    """Status of a stack; it is healthy if it has no `problems`. `local`: `weir up` started it, also if it is stopped now.
+
+    `note` states which settings have changed since `weir up`, or is "".
+    """
 
     healthy: bool
     components: list[ComponentStatus]
@@ -105,6 +109,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     home: str = ""
     models: list[ServedModelStatus] = []
     local: bool = False
+    note: str = ""
 
 
 async def gather_status(settings: Settings) -> Status:
@@ -154,7 +159,14 @@ async def gather_status(settings: Settings) -> Status:
             for name, model in settings.served_models().items()
         ],
         local=local,
+        note=_changed_settings(settings) if local and not stopped else "",
     )
+
+
+def _changed_settings(settings: Settings) -> str:
+    with contextlib.suppress(StackError):  # a damaged plan
+        return changes_since_start(load_plan(settings.home).settings, settings)
+    return ""
 
 
 def _in_topic_order(lag: dict[str, int], settings: Settings) -> dict[str, int]:

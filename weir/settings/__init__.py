@@ -1,6 +1,6 @@
 """Settings: built-in defaults, then weir.toml, then the environment; loaded once in a process's main."""
 
-from weir.settings.load import Loaded, as_written, home_folder, key_of, load_settings
+from weir.settings.load import Loaded, as_written, changes_since_start, home_folder, key_of, load_settings, shown_values
 from weir.settings.settings import MetricsSection, MlflowSection, Settings
 
 __all__ = [
@@ -9,7 +9,9 @@ __all__ = [
     "MlflowSection",
     "Settings",
     "as_written",
+    "changes_since_start",
     "home_folder",
     "key_of",
     "load_settings",
+    "shown_values",
 ]

@@ -57,9 +57,26 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     def effective(self) -> dict[str, dict[str, Any]]:
         """Return {dotted key: {value, source}}, with masked secrets; the values have the types of JSON."""
         return {
-            key: {"value": _MASK if _SECRETS.search(key) else _shown(value), "source": self.sources.get(key, "default")}
-            for key, value in _flatten(dict(self.settings))
+            key: {"value": value, "source": self.sources.get(key, "default")}
+            for key, value in shown_values(self.settings).items()
         }
+
+
+def shown_values(settings: Settings) -> dict[str, Any]:
+    """Return {dotted key: value}, with masked secrets; the values have the types of JSON."""
+    return {key: _MASK if _SECRETS.search(key) else _shown(value) for key, value in _flatten(dict(settings))}
+
+
+def changes_since_start(before: Mapping[str, Any], settings: Settings) -> str:
+    """Return a note that names the tables of `settings` that differ from the stack's :func:`shown_values` at its start, or "".
+
+    A changed secret is not found. `before` is {} if it is unknown.
+    """
+    now = msgspec.json.decode(msgspec.json.encode(shown_values(settings)))  # as `before`, which is from a file
+    keys = sorted(before.keys() | now.keys()) if before else []
+    tables = dict.fromkeys(f"[{key.partition('.')[0]}]" for key in keys if before.get(key) != now.get(key))
+    fix = "have changed since the start of the stack; `weir down`, then `weir up` applies them"
+    return f"settings in {', '.join(tables)} {fix}" if tables else ""
 
 
 def load_settings() -> Loaded:

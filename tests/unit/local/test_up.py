@@ -20,7 +20,8 @@ from weir.local.health.health_probe import Health
 from weir.local.plan import Component, Plan, load_plan, save_plan
 from weir.local.preflight import check_disk
 from weir.local.step_reporter import StepReporter
-from weir.settings import Settings, load_settings
+from weir.operate.status import gather_status
+from weir.settings import Settings, load_settings, shown_values
 
 
 @pytest.fixture
@@ -46,6 +47,30 @@ def test_a_running_stack_is_not_changed(running):
     for only in ((), ("score",)):
         plan, fresh = again(running, *only)
         assert ([component.name for component in plan.components], fresh) == (["broker", "score"], False)
+
+
+@pytest.mark.parametrize(
+    ("file", "note"),
+    [
+        ("", ""),
+        (
+            "[tenants.a]\nbucket_seconds = 20\n[kafka]\ntopic_prefix = 'x.'\n",
+            "settings in [kafka], [tenants] have changed since",
+        ),
+    ],
+)
+async def test_settings_that_changed_since_the_start_are_named(running, tmp_path, monkeypatch, file, note):
+    plan = load_plan(tmp_path)
+    save_plan(msgspec.structs.replace(plan, settings=shown_values(running.settings)))
+    (tmp_path / "weir.toml").write_text(file)
+    loaded = load_settings()
+    up.bring_up(loaded, StepReporter(Console(file=(out := io.StringIO()), soft_wrap=True)))
+    assert f"note: {note}" in out.getvalue() if note else "note: " not in out.getvalue()
+    (tmp_path / "ports.json").write_text("{}")
+    monkeypatch.setattr("weir.operate.status.supervisor_runs", lambda _home: True)
+    found = (await gather_status(loaded.settings)).note
+    assert found.startswith(note)
+    assert bool(found) is bool(note)
 
 
 def test_a_component_that_the_running_stack_lacks_is_an_error_that_names_its_components(running):

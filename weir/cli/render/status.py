@@ -25,6 +25,7 @@ def status_view(status: Status) -> RenderableType:
     return Group(
         head,
         *(Text(f"  • {problem}", style="red") for problem in status.problems),
+        *([Text(f"  {status.note}", style="yellow")] if status.note else []),
         *_components(status),
         *(Text(f"  {one.name}: {one.detail}", style="yellow") for one in waiting),
         "",
