@@ -62,7 +62,7 @@ def show(
     """
     from weir.cli.render.request_story import story_lines
     from weir.operate.request_story import read_conversation, read_story, shown
-    from weir.operate.trace_links import trace_page
+    from weir.operate.trace_links import PLACEHOLDER, trace_page
     from weir.settings import load_settings
 
     if bool(request_id) == bool(conversation):
@@ -82,11 +82,12 @@ def show(
         found = [shown(story, text, terms) for story, text in zip(stories, texts, strict=True)]
         print_json(found[0] if request_id else found)
         return
-    console = screen()
+    console, page = screen(), trace_page(settings)
     for story, text in zip(stories, texts, strict=True):
         if story is not stories[0]:
             console.print()
-        for line in story_lines(story, trace_url=trace_page(settings, story.trace_id), text=text, cluster_terms=terms):
+        trace_url = page.replace(PLACEHOLDER, story.trace_id) if story.trace_id else ""
+        for line in story_lines(story, trace_url=trace_url, text=text, cluster_terms=terms):
             console.print(line, soft_wrap=True)
 
 

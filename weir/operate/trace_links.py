@@ -4,10 +4,11 @@ from weir.errors import StackError
 from weir.local.plan import load_plan
 from weir.settings import Settings
 
-_TRACE_ID = "{trace_id}"
+#: The part of a link that the id of a trace replaces.
+PLACEHOLDER = "{trace_id}"
 
 
-def trace_page(settings: Settings, trace_id: str = _TRACE_ID) -> str:
+def trace_page(settings: Settings, trace_id: str = PLACEHOLDER) -> str:
     """Return the URL of a trace, by default with a placeholder for its id: from ``trace.view`` if it is set, else in the stack's MLflow.
 
     Returns "" if there is no trace id or no viewer. With ``trace.endpoint``, MLflow does not have the traces.
@@ -15,7 +16,7 @@ def trace_page(settings: Settings, trace_id: str = _TRACE_ID) -> str:
     if not trace_id:
         return ""
     if settings.trace.view:
-        return settings.trace.view.replace(_TRACE_ID, trace_id)
+        return settings.trace.view.replace(PLACEHOLDER, trace_id)
     try:
         components = [] if settings.trace.endpoint else load_plan(settings.home).components
     except StackError:

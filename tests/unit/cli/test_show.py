@@ -18,6 +18,8 @@ from stream.wire.ids import consistency_request_id, shadow_request_id
 from weir.cli import main
 from weir.cli.render.request_story import story_lines
 from weir.home.access_log import log_access
+from weir.home.ports import not_started
+from weir.operate import trace_links
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PART, OTHER = "/messages/3/parts/0", "/messages/1/parts/0"
@@ -210,6 +212,17 @@ def test_an_unknown_conversation_is_an_error_that_names_the_home(home, options):
     assert result.exit_code == 1
     assert f"no request of conversation {options[0]!r}" in result.stderr
     assert str(home) in result.stderr
+
+
+def test_a_conversation_reads_the_plan_of_the_stack_once(home, monkeypatch):
+    def load_plan(home):
+        read.append(home)
+        raise not_started(home)
+
+    read = []
+    monkeypatch.setattr(trace_links, "load_plan", load_plan)
+    assert run("--conversation", "c-17", "--tenant", "acme").stdout.count("tenant acme") > 1
+    assert read == [home]
 
 
 @pytest.mark.parametrize("arguments", [(), ("r1", "--conversation", "c-17"), ("--conversation", "")])
