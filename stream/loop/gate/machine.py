@@ -25,6 +25,7 @@ HELD_OUT_CLIP: Final = 0.5
 _HARM_TESTS: Final = 8
 #: Maximum number of poisoning findings that the reason names; the report has all findings.
 _NAMED: Final = 8
+_CHECK_ROWS: Final = "check these rows, leave out API keys with loop.dataset.exclude_keys, then train again"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,7 @@ class _Group(msgspec.Struct, kw_only=True):
     test: PairedTest
     champion: float = 0.0
     challenger: float = 0.0
+    e_harm: float = 0.0  # the highest after any prompt
     harmed: bool = False
     safe: bool = False
 
@@ -117,7 +119,8 @@ class GateMachine:
             group.test.update(tested)
             group.champion += champion
             group.challenger += challenger
-            group.harmed = group.harmed or group.test.e_harm >= _HARM_TESTS / self._alpha
+            group.e_harm = max(group.e_harm, group.test.e_harm)
+            group.harmed = group.e_harm >= _HARM_TESTS / self._alpha
             group.safe = group.safe or group.test.e_safe >= 1 / self._alpha
 
     def is_decided(self, family: Family) -> bool:
@@ -145,20 +148,20 @@ class GateMachine:
     def _refusal(self, findings: Sequence[Finding], missing: Mapping[Family, str]) -> str:
         if findings:
             more = f" and {len(findings) - _NAMED} more" if len(findings) > _NAMED else ""
-            return f"poisoning: {'; '.join(map(str, findings[:_NAMED]))}{more}"
+            return f"poisoning: {'; '.join(map(str, findings[:_NAMED]))}{more}; {_CHECK_ROWS}"
         if harmed := [name for name, group in self._groups.items() if group.harmed]:
             group = self._groups[harmed[-1]]
             return (
-                f"worse: {', '.join(harmed)}: mean difference {group.test.mean:+.2f} over {group.test.pairs} prompts"
-                f" (e-value {group.test.e_harm:.3g})"
+                f"worse: {', '.join(harmed)}: mean difference {group.test.mean:+.2f} over {group.test.pairs} prompts,"
+                f" e-value {group.e_harm:.3g}, limit {_HARM_TESTS / self._alpha:g}; train a version on other rows or with other settings"
             )
         for name in FAMILIES:
             group = self._groups[name]
             if self._required[name] and not group.safe:
-                short = f"; {missing[name]}" if name in missing else ""
+                short = missing.get(name, "use more prompts or a larger margin")
                 return (
                     f"inconclusive: {name}: mean difference {group.test.mean:+.3f} over {group.test.pairs} prompts,"
-                    f" e-value {group.test.e_safe:.3g}, needs {1 / self._alpha:g} for the margin {self._margin:g}{short}"
+                    f" e-value {group.test.e_safe:.3g}, needs {1 / self._alpha:g} for the margin {self._margin:g}; {short}"
                 )
         return ""
 

@@ -112,7 +112,7 @@ def test_a_poisoned_dataset_is_refused_before_the_model_is_loaded(base, tmp_path
     dataset = write_dataset(tmp_path / "data", [*honest_rows(), *flood], honest_rows(40))
     report, _, seen = judge(base, tmp_path / "missing", dataset)
 
-    assert report.decision.reason == "poisoning: rows of one API key: flooder: 10000, bound 50"
+    assert report.decision.reason.startswith("poisoning: rows of one API key: flooder: 10000, bound 50; ")
     assert seen == []
 
 
@@ -124,7 +124,7 @@ def test_a_version_derived_from_a_poisoned_one_is_refused(base, tmp_path):
     dataset = write_dataset(tmp_path / "data", [*honest_rows(), *flood], honest_rows(40))
     run = GateRun(version="m_0123456789ab", dataset=None, inherited=dataset, settings=SETTINGS)
     report, _ = run_gate(run, lambda: pytest.fail("the gate must not load the model"), lambda *_: None)
-    assert report.decision.reason == "poisoning: rows of one API key: flooder: 10000, bound 50"
+    assert report.decision.reason.startswith("poisoning: rows of one API key: flooder: 10000, bound 50; ")
 
 
 def test_a_gate_that_runs_out_of_time_refuses(base, tmp_path):

@@ -52,9 +52,14 @@ def test_one_worse_family_is_a_refusal(family):
     assert gate.harmed
     assert gate.is_decided("tasks")
     assert gate.decide().state == "refused"
-    assert gate.decide().reason.startswith(f"worse: {family}")
+    reason = gate.decide().reason
+    assert reason.startswith(f"worse: {family}: mean difference +1.00 over 20 prompts, e-value ")
+    assert reason.endswith(", limit 160; train a version on other rows or with other settings")
     fill(gate, family, count=40, champion=1.0)
     assert gate.harmed, "evidence after any prompt is enough"
+    assert reason.partition("e-value")[2] == gate.decide().reason.partition("e-value")[2], (
+        "the highest e-value is named"
+    )
     report = {one.name: one for one in gate.decide().families}[family]
     assert (report.champion, report.challenger) == (40 / 60, 20 / 60)
 
@@ -80,6 +85,7 @@ def test_too_few_prompts_are_inconclusive():
 
     assert decision.state == "refused"
     assert decision.reason.startswith("inconclusive: tasks")
+    assert decision.reason.endswith("needs 20 for the margin 0.15; use more prompts or a larger margin")
 
 
 def test_a_family_that_ran_out_of_time_is_named():
@@ -123,10 +129,13 @@ def test_a_poisoning_finding_is_a_refusal_that_names_it():
     finding = Finding(check="rows of one API key", name="ak_1", count=10_000, bound=50)
     decision = fill(machine(), "tasks", "held_out", "safety").decide([finding])
 
-    assert decision.reason == "poisoning: rows of one API key: ak_1: 10000, bound 50"
+    assert (
+        decision.reason
+        == "poisoning: rows of one API key: ak_1: 10000, bound 50; check these rows, leave out API keys with loop.dataset.exclude_keys, then train again"
+    )
     many = machine().decide([finding, msgspec.structs.replace(finding, name="ak_2", count=51), *[finding] * 7])
     assert "ak_1: 10000, bound 50; rows of one API key: ak_2: 51, bound 50;" in many.reason
-    assert many.reason.endswith(" and 1 more")
+    assert " and 1 more; check these rows" in many.reason
 
 
 def test_a_challenger_that_is_worse_by_the_margin_is_rarely_blessed():
