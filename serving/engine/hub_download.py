@@ -10,6 +10,9 @@ from serving.engine.model_files import Progress, directory_digest
 from stream.files import file_digest
 
 _PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
+_ACCESS = (
+    "check the name; a private or gated model needs its licence accepted, and HF_TOKEN with a token that may read it"
+)
 _NOT_PATTERNS = ["onnx/*", "runs/*", "*/*"]
 
 
@@ -42,8 +45,7 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise  # the fault of the disk, not of the hub
         raise ModelNotFoundError(
-            f"{source.repository}@{source.revision} cannot be downloaded from the hub ({type(error).__name__}): "
-            "check the name and the network, or set a local directory"
+            f"{source.repository}@{source.revision} cannot be downloaded from the hub: {_problem(error)}"
         ) from error
     return _checked(source, target)
 
@@ -66,20 +68,45 @@ def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
     """
     import httpx  # noqa: PLC0415 - as below
     from huggingface_hub import HfApi  # noqa: PLC0415 - only a request to the hub needs it
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 - as above
+    from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - as above
 
     try:
         sha: str | None = HfApi().model_info(repository, timeout=timeout_seconds).sha
-    except HfHubHTTPError as error:
-        raise ModelNotFoundError(f"the hub rejects {repository} ({type(error).__name__}): check the name") from error
-    except (HFValidationError, httpx.HTTPError, OSError) as error:
+    except (HFValidationError, httpx.HTTPError, OSError) as error:  # HfHubHTTPError is an HTTPError
         raise ModelNotFoundError(
-            f"{repository} is neither a known model nor a directory, and the hub cannot be reached ({type(error).__name__}): "
-            "check the name, or set a local directory"
+            f"{repository} is neither a known model nor a directory, and the hub does not have it: {_problem(error)}"
         ) from error
     if sha is None:
         raise ModelNotFoundError(f"the hub has no revision of {repository}: check the name")
     return sha
+
+
+def _problem(error: BaseException) -> str:
+    """Return why the hub's client failed, and the fix."""
+    import httpx  # noqa: PLC0415 - as below
+    from huggingface_hub.errors import (  # noqa: PLC0415 - only a failed download needs it
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    if (
+        isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None
+    ):  # a download without files on this machine
+        error = error.__cause__
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        fixes: dict[int, str] = {
+            httpx.codes.UNAUTHORIZED: _ACCESS,
+            httpx.codes.FORBIDDEN: _ACCESS,
+            httpx.codes.NOT_FOUND: "check the name and the revision",
+        }
+        return f"it answers {status}; {fixes.get(status, 'try again later')}, or set a local directory"
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set; unset it, or set a local directory"
+    if isinstance(error, httpx.HTTPError | OSError):
+        return f"it cannot be reached ({type(error).__name__}: {error}); check the network and HTTPS_PROXY, or set a local directory"
+    return f"{type(error).__name__}: {error}; check the name, or set a local directory"
 
 
 def _reporting(progress: Progress, what: str) -> type[Any]:

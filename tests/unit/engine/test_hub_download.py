@@ -39,9 +39,12 @@ class _Hub(http.server.BaseHTTPRequestHandler):
             content = json.dumps(info).encode()
         elif path.startswith(f"/owner/model/resolve/{_REVISION}/"):
             content = _FILES.get(path.split(f"{_REVISION}/")[1])
-        self.send_response(200 if content is not None else 404)
+        refused = re.match(r"/api/models/owner/status-(\d+)", path)
+        status = int(refused[1]) if refused else 404
+        self.send_response(200 if content is not None else status)
         if content is None:
-            self.send_header("X-Error-Code", "RepoNotFound")
+            if status == 404:
+                self.send_header("X-Error-Code", "RepoNotFound")
             content = b""
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
@@ -114,16 +117,32 @@ def test_a_repository_is_downloaded_at_its_present_revision(hub, tmp_path):
     assert files == weights.ensure("owner/model", tmp_path)
 
 
-def test_a_missing_repository_is_an_error(hub, tmp_path):
-    with pytest.raises(ModelNotFoundError, match=r"owner/other .*check the name"):
-        weights.ensure("owner/other", tmp_path)
-    with pytest.raises(ModelNotFoundError, match="check the name and the network"):
-        from_hub(_source(repository="owner/other"), tmp_path, weights.no_progress)
+@pytest.mark.parametrize(
+    ("repository", "fix"),
+    [
+        ("owner/other", r"it answers 404; check the name and the revision, or set"),
+        ("owner/status-401", r"it answers 401; check the name; a private or gated model needs .* HF_TOKEN"),
+        ("owner/status-403", r"it answers 403; check the name; a private or gated model needs .* HF_TOKEN"),
+        ("owner/status-400", r"it answers 400; try again later, or set a local directory"),
+        ("owner//x", r"HFValidationError: .*; check the name"),
+    ],
+)
+def test_an_error_of_the_hub_names_its_fix(hub, tmp_path, repository, fix):
+    with pytest.raises(ModelNotFoundError, match=f"^{repository} is neither .* the hub does not have it: {fix}"):
+        hub_revision(repository)
+    with pytest.raises(ModelNotFoundError, match=f"^{repository}@a+ cannot be downloaded from the hub: {fix}"):
+        from_hub(_source(repository=repository), tmp_path, weights.no_progress)
 
 
 def test_a_hub_that_cannot_be_reached_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(ModelNotFoundError, match=r"cannot be downloaded from the hub .*set a local directory"):
+    with pytest.raises(
+        ModelNotFoundError,
+        match=r"from the hub: it cannot be reached \(ConnectError.*network and HTTPS_PROXY, or set a local directory",
+    ):
         from_hub(_source(), tmp_path, weights.no_progress)
-    with pytest.raises(ModelNotFoundError, match=r"the hub cannot be reached .*set a local directory"):
+    with pytest.raises(
+        ModelNotFoundError,
+        match=r"it cannot be reached \(ConnectError.*network and HTTPS_PROXY, or set a local directory",
+    ):
         weights.ensure("owner/model", tmp_path / "cache")
