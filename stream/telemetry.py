@@ -6,6 +6,7 @@ Every process of a stack uses this module, including Ray replicas. Callers never
 import contextlib
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -134,6 +135,10 @@ def tracestate_of(span: trace.Span) -> str:
     return state.to_header() if state else ""
 
 
+class _IPv6Server(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 class MetricsServer:
     """Serves Prometheus metrics at ``/metrics``, health at ``/healthz`` and liveness at ``/livez`` on a port, in a separate thread.
 
@@ -157,8 +162,8 @@ class MetricsServer:
             "health": staticmethod(health or dict),
             "pages": staticmethod(pages or _no_page),
         }
-        self._server = ThreadingHTTPServer((host, port), type("Handler", (_Handler,), parts))
-        self._server.daemon_threads = True
+        kind = _IPv6Server if ":" in host else ThreadingHTTPServer
+        self._server = kind((host, port), type("Handler", (_Handler,), parts))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)
 
     @property

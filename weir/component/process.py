@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from stream.telemetry import STALLED, MetricsServer, Pages, TraceSettings, shut_down, tracer_provider
 from weir.errors import StackError
-from weir.home.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
+from weir.home.ports import PORT_NAMES, ensure_ports, in_url, load_ports, ports_path
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
 
@@ -77,7 +77,7 @@ def running(name: str, pages: Callable[[Process], Pages | None] = lambda _proces
         server = MetricsServer(registry, port, lambda: _reasons(process), host=host, pages=pages(process)).start()
     except OSError as error:
         raise StackError(
-            f"{name} cannot listen on {host}:{port} (metrics and health): {error.strerror}; end the process that listens there, "
+            f"{name} cannot listen on {in_url(host)}:{port} (metrics and health): {error.strerror}; end the process that listens there, "
             f"which may be another {name} of {settings.home}, or set another port (WEIR_METRICS__PORT)"
         ) from error
     try:

@@ -20,12 +20,7 @@ def console_port(settings: Settings) -> int:
 
 def console_address(settings: Settings) -> str:
     """Return ``http://host:port`` for programs on this machine."""
-    return f"http://{in_url(reachable(settings.console.host))}:{console_port(settings)}"
-
-
-def in_url(host: str) -> str:
-    """Return `host` as a URL and the Host header contain it: an IPv6 address is in square brackets."""
-    return f"[{host}]" if ":" in host and host[0] != "[" else host
+    return f"http://{reachable(settings.console.host)}:{console_port(settings)}"
 
 
 def console_names(settings: Settings, port: int) -> list[str]:

@@ -15,7 +15,7 @@ from stream.ledger.queries.console_queries import LedgerPages
 from stream.runbook import SILENCE
 from stream.wire.errors import StreamError
 from weir.console.action_endpoints import ActionEndpoints
-from weir.console.addresses import console_names, host_header, in_url
+from weir.console.addresses import console_names, host_header
 from weir.console.assets import Asset, load_assets
 from weir.console.json_http import error_response
 from weir.console.live_updates import LiveEndpoint
@@ -24,6 +24,7 @@ from weir.console.request_guard import RequestGuard
 from weir.console.sessions import Sessions
 from weir.errors import WeirError
 from weir.home.access_log import user_name
+from weir.home.ports import in_url
 from weir.operate.trace_links import trace_page
 from weir.settings import Settings
 

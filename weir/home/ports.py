@@ -31,7 +31,7 @@ PORT_NAMES = (
     "console",
     "trainer",
 )
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - listen address to connect address
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listen address to connect address
 _RANGE_SUFFIX = "_base"
 _RANGE_WIDTH = 64
 _DIGEST_BYTES = 4
@@ -76,8 +76,13 @@ def no_proxy(environment: Mapping[str, str]) -> str:
 
 
 def reachable(host: str) -> str:
-    """Return the address at which this machine reaches a listener on `host`."""
-    return _ANY_HOST.get(host, host)
+    """Return the address, as in a URL, at which this machine reaches a listener on `host`."""
+    return in_url(_ANY_HOST.get(host, host))
+
+
+def in_url(host: str) -> str:
+    """Return `host` as a URL and the Host header contain it: an IPv6 address is in square brackets."""
+    return f"[{host}]" if ":" in host and host[0] != "[" else host
 
 
 def _is_free(port: int) -> bool:

@@ -10,7 +10,7 @@ from serving.driver import deploy_seconds
 from serving.ray_local.layout import RayLayout
 from stream.settings import KafkaSettings
 from weir.errors import StackError
-from weir.home.ports import reachable
+from weir.home.ports import in_url, reachable
 from weir.local.broker.apache import JAVA_ENVIRONMENT
 from weir.local.broker.launch import BrokerPlan, broker_command, check_login
 from weir.local.plan import Component, Plan
@@ -185,7 +185,7 @@ def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> tuple[
 def _intake(settings: Settings, ports: dict[str, int]) -> Component:
     return msgspec.structs.replace(
         _worker("intake", settings.metrics, ports),
-        address=f"http://{settings.intake.host}:{settings.intake.port}/intake",
+        address=f"http://{in_url(settings.intake.host)}:{settings.intake.port}/intake",
         after=[],  # it writes its spool whether Kafka answers or not
         niceness=0,
     )

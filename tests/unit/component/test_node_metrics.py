@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 from serving.metrics_targets import MetricsTarget
 from stream.telemetry import STALLED, MetricsServer
 from weir.component.node_metrics import NodeMetrics
+from weir.local.health.health_probe import probe
 
 
 @contextlib.contextmanager
@@ -45,6 +46,13 @@ def test_a_scraper_that_follows_the_targets_reaches_every_process(door):
     }
     assert 'weir_told_total{by="gateway"} 1.0' in client.get(group["labels"]["__metrics_path__"]).text
     assert 'weir_told_total{by="serve"} 1.0' in client.get("/metrics").text
+
+
+def test_metrics_and_health_on_an_ipv6_address():
+    with served("score", host="::1") as server:
+        address = f"http://[::1]:{server.port}"
+        assert probe(f"{address}/healthz").ok
+        assert "weir_told_total" in httpx.get(f"{address}/metrics", trust_env=False).text
 
 
 def test_a_process_that_has_ended_has_no_target_and_no_page(door):

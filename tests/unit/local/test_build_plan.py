@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from weir.local import build_plan as module
 from weir.local import doctor
 from weir.local.broker.kafka_jars import ensure_jars
 from weir.local.broker.launch import BrokerPlan, plan_broker
+from weir.local.prometheus_targets import stack_targets
 from weir.settings import Loaded, Settings
 
 
@@ -52,6 +54,19 @@ def test_the_start_order_of_a_whole_stack(build):
     assert plan.component("serve").after == []  # no dependency on Ray, because the driver waits for Ray
     assert {plan.component(name).after[0] for name in ("shipper", "score", "watch", "ledger")} == {module.TOPICS}
     assert all("127.0.0.1" in component.health_url for component in plan.components)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("::1", "[::1]"), ("::", "[::1]"), ("[::1]", "[::1]"), ("0.0.0.0", "127.0.0.1"), ("a", "a")]
+)
+def test_the_addresses_of_metrics_are_valid_in_a_url(build, tmp_path, host, address):
+    plan = build(metrics={"host": host}, intake={"enabled": True, "host": host})
+    score = plan.component("score")
+    port = plan.ports["score"]
+    assert (score.metrics, score.health_url) == (f"{address}:{port}", f"http://{address}:{port}/healthz")
+    assert urlsplit(plan.component("intake").address).port == Settings().intake.port
+    (found,) = {target.address for target in stack_targets(tmp_path, plan) if target.name == "score"}
+    assert found == score.metrics
 
 
 @pytest.mark.parametrize(
