@@ -71,12 +71,12 @@ class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
 def run_evaluation(options: EvaluationOptions, progress: Progress) -> EvaluationReport:
     """Read the data, score each text once, measure the cost of each detector, and run the studies; raises DetectorError."""
     begun = datetime.now(UTC)
-    progress("reading the data", 0, 0)
     text, studies = _names(options)
     for name in (*text, *(find_study(one).detector for one in studies)):
         create(name, options.options.get(name))  # a wrong name or option fails before any work
     datasets = Datasets(sets=[], ordinary={}, files=[], absent=[])  # a study reads its own files, if it needs any
     if text:
+        progress("reading the data", 0, 0)
         datasets = _own_file(options, text) if options.file else _folder(options, text)
     evaluated, left_out = _evaluated(options, text, datasets, progress) if text else ([], [])
     rows: list[Mapping[str, Any]] = []

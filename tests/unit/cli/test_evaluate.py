@@ -180,6 +180,17 @@ def test_an_error_is_one_line_with_the_remedy(tmp_path, arguments, message):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "named", [("--study", "speed"), ("--detector", "pi"), ("--study", "drift", "--study", "speed")]
+)
+@pytest.mark.usefixtures("data")
+def test_an_unknown_name_is_an_error_before_the_work(named):
+    result = CliRunner().invoke(main, ["eval", "--data", "data", *named])
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(("weir: there is no study 'speed'", "weir: no detector is named 'pi'"))
+
+
 @pytest.mark.parametrize("library", ["sklearn.metrics", "matplotlib.figure"])
 def test_a_missing_library_is_reported_with_its_extra_before_the_work(tmp_path, library):
     # In a new process, because this process has imported all libraries.
