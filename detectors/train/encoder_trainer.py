@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from detectors.errors import DataError
 from detectors.evaluate.datasets import SHIPPED_SEED
 from detectors.evaluate.examples import Example, Labels
 from detectors.models.minilm import MiniLM, load_minilm, load_tokenizer, pad
@@ -186,12 +187,12 @@ def train(  # noqa: PLR0913 - the options of the recipe
     split. ``seed`` selects the order, the mixture and the initial weights.
     A step is one batch of at most 1,280 tokens; about 5,000 steps read the texts of `MIXTURE` once. ``warm`` is a file with weights
     of an earlier run to start from. The run reads no text of the sources ``without``, to measure how well the others replace them.
-    Raises ValueError if a source of ``without`` has no training texts.
+    Raises DataError if a source of ``without`` has no training texts.
     """
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, SHIPPED_SEED) if e.split == "train"]
     if unknown := set(without) - {e.source for e in examples}:
-        raise ValueError(
+        raise DataError(
             f"no training text of the sources {sorted(unknown)}; known: {sorted({e.source for e in examples})}"
         )
     examples = sample_mixture([e for e in examples if e.source not in without], seed, MIXTURE, 1.0)

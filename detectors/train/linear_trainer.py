@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
+from detectors.errors import DataError
 from detectors.evaluate.examples import Example, labels
 from detectors.evaluate.readers import ordinary_prompts
 from detectors.models.linear import BITS, chunks, hashed
@@ -89,7 +90,7 @@ def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> N
     if teacher:
         known = np.load(teacher, allow_pickle=False)
         if len(known) != len(examples):
-            raise ValueError(
+            raise DataError(
                 f"{teacher} has {len(known)} rows, the train split {len(examples)} texts: write it with the same --data and --seed"
             )
         taught = np.vstack([known, np.full((len(more), len(TASKS)), np.nan)])
