@@ -2,6 +2,7 @@
 
 import contextlib
 import statistics
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -32,11 +33,16 @@ Arm = Callable[[], Awaitable[Mapping[str, float]]]
 
 
 async def in_turn(left: Arm, right: Arm, rounds: int = ROUNDS) -> dict[str, tuple[float, float]]:
-    """Run both arms alternately for `rounds` rounds, after one warm-up round; return (left, right) medians by name."""
+    """Run both arms alternately for `rounds` rounds, after one warm-up round; return (left, right) medians by name.
+
+    A line on standard error says that a round begins: a bar that draws itself would take time from the arms.
+    """
+    say("warm-up round")
     await left()
     await right()
     kept: list[tuple[Mapping[str, float], Mapping[str, float]]] = []
     for number in range(rounds):
+        say(f"round {number + 1} of {rounds}")
         if number % 2:
             b, a = await right(), await left()
         else:
@@ -44,6 +50,10 @@ async def in_turn(left: Arm, right: Arm, rounds: int = ROUNDS) -> dict[str, tupl
         kept.append((a, b))
     names = kept[0][0]
     return {n: (statistics.median(a[n] for a, _ in kept), statistics.median(b[n] for _, b in kept)) for n in names}
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

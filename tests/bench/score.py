@@ -7,13 +7,13 @@ time of the causes that it calls. The CPU time of the worker (Faust, Kafka, publ
 ``PARTS=score_rate``.
 """
 
+import argparse
 import functools
 import gzip
 import json
 import pickle
 import random
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +24,7 @@ from unittest.mock import patch
 
 from support import model_caches, score_stack
 
+from bench.rounds import say
 from detectors.models import language_model, linear, minilm, multitask, token_windows
 from detectors.pii import entities, patterns, token_head
 from detectors.text import shared_encoder
@@ -170,6 +171,7 @@ def measure(data: Path, precisions: list[str]) -> None:
         process.load()
     for number in range(ROUNDS + 1):
         for name, process in processes.items():
+            say(f"{name}: {f'round {number} of {ROUNDS}' if number else 'warm-up round'}")
             forget(process)
             seconds = one_round(process, batches).seconds
             found[name] += [seconds] if number else []
@@ -181,5 +183,16 @@ def measure(data: Path, precisions: list[str]) -> None:
             print(f"  {cause:32} {1000 * statistics.median(one[cause] for one in rounds) / len(mix):7.3f}")
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench PARTS=score ARGS=…")
+    parser.add_argument("data", type=Path, metavar="DATA_DIR", help="folder of the labelled sets (docs/detectors.md)")
+    parser.add_argument("precision", nargs="*", help="float32 (if none is named), bfloat16, int8")
+    options = parser.parse_args()
+    try:
+        measure(options.data, options.precision or ["float32"])
+    except FileNotFoundError as error:
+        parser.error(f"there is no file {error.filename}: name the folder of the labelled sets")
+
+
 if __name__ == "__main__":
-    measure(Path(sys.argv[1]), sys.argv[2:] or ["float32"])
+    main()
