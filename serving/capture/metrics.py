@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -46,18 +47,16 @@ class RecorderMetrics:
     """The metrics of one gateway's spool."""
 
     def __init__(self, registry: CollectorRegistry, limit_bytes: int) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         self.append_seconds = AppendSeconds()
         registry.register(self.append_seconds)
-        self.refused = Counter(
-            "weir_capture_refused", "Requests rejected with 503 because they could not be recorded", registry=registry
-        )
-        self._open = Gauge("weir_capture_open_requests", "Requests without an end", registry=registry)
-        self._used = Gauge(
+        self.refused = counter("weir_capture_refused", "Requests rejected with 503 because they could not be recorded")
+        self._open = gauge("weir_capture_open_requests", "Requests without an end")
+        self._used = gauge(
             "weir_capture_gateway_spool_bytes",
             "Size of this gateway's spool, with the space reserved for the ends of open requests",
-            registry=registry,
         )
-        limit = Gauge("weir_capture_gateway_spool_limit_bytes", "Size limit of this gateway's spool", registry=registry)
+        limit = gauge("weir_capture_gateway_spool_limit_bytes", "Size limit of this gateway's spool")
         limit.set(limit_bytes)
 
     def observe(self, writer: SpoolWriter) -> None:
@@ -70,20 +69,17 @@ class ShipperMetrics:
     """The metrics of the shipper."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         self.produce_seconds = Histogram(
             "weir_capture_produce_seconds",
             "Time from handing a record to the producer to its acknowledgement by every replica",
             buckets=_PRODUCE_BUCKETS,
             registry=registry,
         )
-        self.producers = Counter("weir_capture_producers", "Kafka producers that were created", registry=registry)
-        self.adopted = Counter(
-            "weir_capture_adopted_spools", "Spools of dead gateways that were ended", registry=registry
-        )
-        self.moved = Counter("weir_capture_moved_records", "Records that could not be sent or read", registry=registry)
-        self.reachable = Gauge(
-            "weir_capture_kafka_reachable", "Whether Kafka accepts records: 1 or 0", registry=registry
-        )
+        self.producers = counter("weir_capture_producers", "Kafka producers that were created")
+        self.adopted = counter("weir_capture_adopted_spools", "Spools of dead gateways that were ended")
+        self.moved = counter("weir_capture_moved_records", "Records that could not be sent or read")
+        self.reachable = gauge("weir_capture_kafka_reachable", "Whether Kafka accepts records: 1 or 0")
 
 
 class BalanceCollector(Collector):

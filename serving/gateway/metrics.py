@@ -1,5 +1,7 @@
 """The gateway's metrics, with names of OpenTelemetry's GenAI conventions in Prometheus form; labels contain no id or text."""
 
+from functools import partial
+
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -30,59 +32,46 @@ class GatewayMetrics:
     """The metrics of one gateway."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
         labels = (_OPERATION, _MODEL)
-        self.requests = Counter(
-            "weir_http_requests", "Answers by route and HTTP status", ("route", "status"), registry=registry
-        )
+        self.requests = counter("weir_http_requests", "Answers by route and HTTP status", ("route", "status"))
         self.in_flight = Gauge("weir_http_requests_in_flight", "Requests being answered", registry=registry)
-        self.ends = Counter(
-            "weir_inference_ends", "Accepted requests by how they ended", ("status",), registry=registry
-        )
-        self.failures = Counter(
+        self.ends = counter("weir_inference_ends", "Accepted requests by how they ended", ("status",))
+        self.failures = counter(
             "weir_inference_failures",
             "Accepted requests that failed with a 5xx error, also after a stream had begun with status 200",
             (_MODEL,),
-            registry=registry,
         )
-        self.unloaded = Counter(
+        self.unloaded = counter(
             "weir_version_not_loaded",
             "Requests that the base version answered because no replica had loaded the version of their route",
             (_MODEL,),
-            registry=registry,
         )
-        self.shadows = Counter(
+        self.shadows = counter(
             "weir_shadow_requests",
             "Copies of requests, by purpose (challenger, consistency) and outcome",
             ("purpose", "outcome"),
-            registry=registry,
         )
-        self.duration = Histogram(
+        self.duration = histogram(
             "gen_ai_server_request_duration_seconds",
             "From the request's acceptance to its end",
             (*labels, "error_type"),
             buckets=DURATION_BUCKETS,
-            registry=registry,
         )
-        self.first_token = Histogram(
+        self.first_token = histogram(
             "gen_ai_server_time_to_first_token_seconds",
             "From the request's acceptance to the first token",
             labels,
             buckets=DURATION_BUCKETS,
-            registry=registry,
         )
-        self.per_token = Histogram(
+        self.per_token = histogram(
             "gen_ai_server_time_per_output_token_seconds",
             "Time per token after the first",
             labels,
             buckets=tuple(bound / 10 for bound in DURATION_BUCKETS),
-            registry=registry,
         )
-        self.tokens = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens of one request",
-            (*labels, "gen_ai_token_type"),
-            buckets=TOKEN_BUCKETS,
-            registry=registry,
+        self.tokens = histogram(
+            "gen_ai_client_token_usage", "Tokens of one request", (*labels, "gen_ai_token_type"), buckets=TOKEN_BUCKETS
         )
 
     def ended(self, outcome: Outcome) -> None:

@@ -9,15 +9,7 @@ class UpstreamMetrics:
     """The metrics of all upstream models of one gateway."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.circuit_open = Gauge(
-            "weir_upstream_circuit_open",
-            "Whether requests are rejected because the upstream server failed repeatedly: 1 or 0",
-            (_MODEL,),
-            registry=registry,
-        )
-        self.retries = Counter(
-            "weir_upstream_retries",
-            "Requests that were sent again to the upstream server",
-            (_MODEL,),
-            registry=registry,
-        )
+        open_text = "Whether requests are rejected because the upstream server failed repeatedly: 1 or 0"
+        self.circuit_open = Gauge("weir_upstream_circuit_open", open_text, (_MODEL,), registry=registry)
+        retries_text = "Requests that were sent again to the upstream server"
+        self.retries = Counter("weir_upstream_retries", retries_text, (_MODEL,), registry=registry)

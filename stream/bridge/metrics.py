@@ -1,5 +1,7 @@
 """The bridge's metrics. The label `target` is the URL of an Alertmanager or the name of a webhook."""
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
@@ -7,24 +9,23 @@ class BridgeMetrics:
     """Counters and gauges of the bridge."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, description: str, *labels: str) -> Gauge:
-            return Gauge(f"weir_bridge_{name}", description, labels, registry=registry)
-
-        def counter(name: str, description: str, *labels: str) -> Counter:
-            return Counter(f"weir_bridge_{name}", description, labels, registry=registry)
-
-        self.posts = counter("posts", "Requests to Alertmanagers and webhooks", "target", "outcome")
-        self.firing = gauge("firing_alerts", "Firing alerts in the log, silenced ones too")
-        self.dropped = gauge("dropped_alerts", "Firing alerts that were dropped to bound memory")
-        self.caught_up = gauge("caught_up", "Whether the whole log was read: 1 or 0")
-        self.reading = gauge("webhook_reading", "Whether alerts are read for a webhook: 1 or 0", "target")
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self.posts = counter("weir_bridge_posts", "Requests to Alertmanagers and webhooks", ["target", "outcome"])
+        self.firing = gauge("weir_bridge_firing_alerts", "Firing alerts in the log, silenced ones too")
+        self.dropped = gauge("weir_bridge_dropped_alerts", "Firing alerts that were dropped to bound memory")
+        self.caught_up = gauge("weir_bridge_caught_up", "Whether the whole log was read: 1 or 0")
+        self.reading = gauge("weir_bridge_webhook_reading", "Whether alerts are read for a webhook: 1 or 0", ["target"])
         self.missed = counter(
-            "webhook_missed_records",
+            "weir_bridge_webhook_missed_records",
             "Alert records that left the log before a webhook received them; the newest of each alert stays",
-            "target",
+            ["target"],
         )
-        self.reachable = gauge("target_reachable", "Whether a target accepted the last request: 1 or 0", "target")
-        self.last_success = gauge("last_success_timestamp_seconds", "When a target last accepted a request", "target")
+        self.reachable = gauge(
+            "weir_bridge_target_reachable", "Whether a target accepted the last request: 1 or 0", ["target"]
+        )
+        self.last_success = gauge(
+            "weir_bridge_last_success_timestamp_seconds", "When a target last accepted a request", ["target"]
+        )
 
     def posted(self, target: str, *, accepted_at: float | None) -> None:
         """Count a request to `target`; `accepted_at` is the time of acceptance, None if the request failed."""

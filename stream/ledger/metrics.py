@@ -1,5 +1,7 @@
 """The ledger's metrics. The labels are detectors, topics and reasons, so the number of series is bounded."""
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.ledger.coverage import Coverage
@@ -18,33 +20,28 @@ class LedgerMetrics:
     """Gauges of coverage and lag, counters of records."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, description: str, *labels: str) -> Gauge:
-            return Gauge(f"weir_{name}", description, labels, registry=registry)
-
-        def counter(name: str, description: str, *labels: str) -> Counter:
-            return Counter(f"weir_ledger_{name}", description, labels, registry=registry)
-
-        self._ratio = gauge("coverage_ratio", "Completed verdicts divided by expected verdicts", "detector")
-        self._pairs = {name: gauge(f"coverage_{name}", text, "detector") for name, text in _PAIRS.items()}
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self._ratio = gauge("weir_coverage_ratio", "Completed verdicts divided by expected verdicts", ["detector"])
+        self._pairs = {name: gauge(f"weir_coverage_{name}", text, ["detector"]) for name, text in _PAIRS.items()}
         self._requests = gauge(
-            "coverage_requests", "Accepted requests in the log, without copies (consistency, shadow)"
+            "weir_coverage_requests", "Accepted requests in the log, without copies (consistency, shadow)"
         )
-        self._ends = gauge("coverage_ends", "Ends of accepted requests in the log, without copies")
-        self._gaps = gauge("coverage_gap_records", "Records that gap records count")
-        self._skipped = gauge("ledger_skipped_records", "Records that are no event or cannot be stored", "topic")
+        self._ends = gauge("weir_coverage_ends", "Ends of accepted requests in the log, without copies")
+        self._gaps = gauge("weir_coverage_gap_records", "Records that gap records count")
+        self._skipped = gauge("weir_ledger_skipped_records", "Records that are no event or cannot be stored", ["topic"])
         self._rejected = gauge(
-            "ledger_feedback_turned_away",
+            "weir_ledger_feedback_turned_away",
             "Feedback that names an alert and is not a review: wrong tenant or label",
-            "reason",
+            ["reason"],
         )
-        self.lag = gauge("ledger_lag_records", "Records that the ledger has not read", "topic")
-        self.verdict_lag = gauge("verdict_lag_seconds", "Event time that verdicts are behind inference")
-        self.caught_up = gauge("ledger_caught_up", "Whether the whole log was read: 1 or 0")
-        self.read = counter("records", "Events read")
-        self.unstored = counter("unstored_records", "Events that the ledger cannot store and skips")
-        self.expired = counter("expired_records", "Records that expired before the ledger read them")
-        self.rebuilds = counter("rebuilds", "Rebuilds of the ledger from the log")
-        self.alerts = counter("alerts", "Published records of the ledger's own alerts", "detector")
+        self.lag = gauge("weir_ledger_lag_records", "Records that the ledger has not read", ["topic"])
+        self.verdict_lag = gauge("weir_verdict_lag_seconds", "Event time that verdicts are behind inference")
+        self.caught_up = gauge("weir_ledger_caught_up", "Whether the whole log was read: 1 or 0")
+        self.read = counter("weir_ledger_records", "Events read")
+        self.unstored = counter("weir_ledger_unstored_records", "Events that the ledger cannot store and skips")
+        self.expired = counter("weir_ledger_expired_records", "Records that expired before the ledger read them")
+        self.rebuilds = counter("weir_ledger_rebuilds", "Rebuilds of the ledger from the log")
+        self.alerts = counter("weir_ledger_alerts", "Published records of the ledger's own alerts", ["detector"])
 
     def show_feedback(self, rejected: RejectedFeedback) -> None:
         """Set the gauges of feedback."""

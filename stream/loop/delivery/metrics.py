@@ -1,5 +1,7 @@
 """The metrics of delivery."""
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.wire import RouteRecord
@@ -9,17 +11,12 @@ class DeliveryMetrics:
     """Counters and gauges of delivery."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.decisions = Counter(
-            "weir_delivery_decisions", "New routes, by the state of their request", ("state",), registry=registry
-        )
-        self.verdicts = Counter(
-            "weir_delivery_verdicts", "Verdicts on answers of a canary and its champion", registry=registry
-        )
-        self.lag = Gauge("weir_delivery_lag", "Records that are not read yet", registry=registry)
-        self._weight = Gauge(
-            "weir_route_weight", "Percent of the conversations by role", ("tenant", "model", "role"), registry=registry
-        )
-        self._epoch = Gauge("weir_route_epoch", "Epoch of the route", ("tenant", "model"), registry=registry)
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self.decisions = counter("weir_delivery_decisions", "New routes, by the state of their request", ("state",))
+        self.verdicts = counter("weir_delivery_verdicts", "Verdicts on answers of a canary and its champion")
+        self.lag = gauge("weir_delivery_lag", "Records that are not read yet")
+        self._weight = gauge("weir_route_weight", "Percent of the conversations by role", ("tenant", "model", "role"))
+        self._epoch = gauge("weir_route_epoch", "Epoch of the route", ("tenant", "model"))
 
     def show(self, route: RouteRecord) -> None:
         """Show the newest route of a model."""
