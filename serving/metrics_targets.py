@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from serving.process_identity import is_running, process_identity
-from stream.files import replace_file
+from stream.files import read_json, write_json
 
 
 class MetricsTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,24 +25,14 @@ class MetricsTarget(msgspec.Struct, frozen=True, kw_only=True):
 def register_target(directory: Path, target: MetricsTarget) -> None:
     """Write the file of `target` with the identity of its process, and remove the files of processes that have ended."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path, known in _read(directory):
-        if not is_running(known.pid, known.identity):
+    for path in directory.glob("*.json"):
+        if (known := read_json(path, MetricsTarget)) is not None and not is_running(known.pid, known.identity):
             path.unlink(missing_ok=True)
     identified = msgspec.structs.replace(target, identity=process_identity(target.pid) or "")
-    replace_file(directory / f"{target.name}.json", msgspec.json.encode(identified))
+    write_json(directory / f"{target.name}.json", identified)
 
 
 def list_targets(directory: Path) -> list[MetricsTarget]:
     """Return the targets of running processes, ordered by name."""
-    running = (known for _, known in _read(directory) if is_running(known.pid, known.identity))
-    return sorted(running, key=lambda target: target.name)
-
-
-def _read(directory: Path) -> list[tuple[Path, MetricsTarget]]:
-    found = []
-    for path in directory.glob("*.json"):
-        try:
-            found.append((path, msgspec.json.decode(path.read_bytes(), type=MetricsTarget)))
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            continue
-    return found
+    known = filter(None, (read_json(path, MetricsTarget) for path in directory.glob("*.json")))
+    return sorted((one for one in known if is_running(one.pid, one.identity)), key=lambda target: target.name)

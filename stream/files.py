@@ -1,4 +1,4 @@
-"""Files that several processes share: atomic replacement, digests, reading after changes, and locks that end with their process."""
+"""Files that several processes share: atomic replacement, JSON, digests, reading after changes, and locks that end with their process."""
 
 import fcntl
 import hashlib
@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Self, TypeVar
+
+import msgspec
 
 _LOG = logging.getLogger(__name__)
 ValueT = TypeVar("ValueT")
@@ -34,6 +36,20 @@ def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable
         raise
     if durable:
         sync_directory(path.parent)
+
+
+def write_json(path: Path, value: object, *, durable: bool = False) -> None:
+    """Replace `path` by the indented JSON of `value`, as :func:`replace_file` does."""
+    content = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    replace_file(path, content + b"\n", durable=durable)
+
+
+def read_json(path: Path, kind: type[ValueT]) -> ValueT | None:
+    """Return the JSON value of `path`, or None if the file is missing or damaged; raises the other errors of reading."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def replace_folder(path: Path, draft: Path) -> None:

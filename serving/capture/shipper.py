@@ -22,7 +22,7 @@ from serving.capture.metrics import BalanceCollector, ShipperMetrics
 from serving.capture.pipeline import DeliveryLimits, Pipeline
 from serving.capture.producer import Delivery
 from serving.capture.spool_layout import LOCK_FILE, source_directories
-from stream.files import FileLock, replace_file
+from stream.files import FileLock, read_json, write_json
 from stream.pause import pause
 from stream.wire import TopicNames
 
@@ -42,10 +42,7 @@ class ShipperStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_shipper_status(spool_root: Path) -> ShipperStatus | None:
     """Return the last status, or None if no shipper has run (or a power loss damaged the file)."""
-    try:
-        return msgspec.json.decode((spool_root / _STATUS_FILE).read_bytes(), type=ShipperStatus)
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    return read_json(spool_root / _STATUS_FILE, ShipperStatus)
 
 
 async def _only_one(root: Path, stop: asyncio.Event) -> FileLock | None:
@@ -185,7 +182,7 @@ class Shipper:
         _LOG.log(logging.WARNING if reason else logging.INFO, "kafka: %s", reason or "accepts records")
         status = ShipperStatus(pid=os.getpid(), reason=reason)
         with contextlib.suppress(OSError):  # a full disk does not stop the shipper
-            replace_file(self._root / _STATUS_FILE, msgspec.json.encode(status))
+            write_json(self._root / _STATUS_FILE, status)
 
 
 def fold(root: Path, directory: Path, cursor: Cursor) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from serving.engine.errors import ModelInvalidError
-from stream.files import file_digest
+from stream.files import file_digest, read_json
 
 MANIFEST = "weir-model.json"
 #: The file by which a directory with OpenVINO IR is recognised.
@@ -96,9 +96,7 @@ def write_manifest(directory: Path, *, name: str, source: str, origin: str, dige
 
 def read_manifest(directory: Path) -> Manifest | None:
     """Return the manifest of `directory`, or None if it has no valid manifest, or a file is missing or has another size."""
-    try:
-        manifest = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
-    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, UnicodeDecodeError):
+    if (manifest := read_json(directory / MANIFEST, Manifest)) is None:
         return None
     intact = all((directory / n).is_file() and (directory / n).stat().st_size == s for n, s in manifest.files.items())
     return manifest if intact else None

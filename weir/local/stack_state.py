@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from serving.process_identity import is_running, process_identity
-from stream.files import replace_file
+from stream.files import read_json, write_json
 from weir.local.plan import state_dir
 
 
@@ -47,30 +47,24 @@ def load_components(home: Path) -> list[ComponentState]:
 
     The call checks whether each component runs, but not its health; for this, pass `health_url` to :func:`weir.local.health.health_probe.probe`.
     """
-    try:
-        states = msgspec.json.decode(_components_path(home).read_bytes(), type=list[ComponentState])
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-        return []
+    states = read_json(_components_path(home), list[ComponentState]) or []
     return [msgspec.structs.replace(state, running=is_running(state.pid, state.identity)) for state in states]
 
 
 def save_components(home: Path, states: list[ComponentState]) -> None:
     """Write the file that :func:`load_components` reads."""
-    replace_file(_components_path(home), msgspec.json.format(msgspec.json.encode(states), indent=1))
+    write_json(_components_path(home), states)
 
 
 def save_supervisor(home: Path, pid: int, socket: Path) -> None:
     """Write pid, identity and socket of the supervisord of this home."""
     record = SupervisorRecord(pid=pid, identity=process_identity(pid) or "", socket=str(socket))
-    replace_file(_supervisor_path(home), msgspec.json.encode(record))
+    write_json(_supervisor_path(home), record)
 
 
 def load_supervisor(home: Path) -> SupervisorRecord | None:
     """Return the supervisord that was started last; it may have ended."""
-    try:
-        return msgspec.json.decode(_supervisor_path(home).read_bytes(), type=SupervisorRecord)
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    return read_json(_supervisor_path(home), SupervisorRecord)
 
 
 def supervisor_runs(home: Path) -> bool:

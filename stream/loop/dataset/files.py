@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stream.errors import DatasetDamaged
-from stream.files import replace_file
+from stream.files import replace_file, write_json
 from stream.loop.dataset.rows import Row, digest_of
 from stream.wire import LogRange
 
@@ -187,8 +187,7 @@ def _unreadable(path: Path, error: Exception) -> DatasetDamaged:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, the last file of a dataset."""
-    content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    replace_file(folder / _MANIFEST, content + b"\n", durable=True)
+    write_json(folder / _MANIFEST, manifest, durable=True)
 
 
 def verify(folder: Path) -> Manifest:

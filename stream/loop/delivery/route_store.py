@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from stream.errors import StreamError
-from stream.files import FileLock, replace_file
+from stream.files import FileLock, write_json
 from stream.wire import RouteRecord
 from stream.wire.route_files import RouteFile, RouteOverride, RouteOverrides, overrides_path, routes_path
 
@@ -33,27 +33,22 @@ def read_overrides(home: Path) -> tuple[RouteOverride, ...]:
 
 def write_routes(home: Path, routes: Iterable[RouteRecord]) -> None:
     """Replace the routes of `home`; gateways read them within half a second."""
-    content = msgspec.json.format(msgspec.json.encode(RouteFile(routes=tuple(routes))), indent=2)
-    replace_file(routes_path(home), content, durable=True)
+    write_json(routes_path(home), RouteFile(routes=tuple(routes)), durable=True)
 
 
 def add_override(home: Path, override: RouteOverride) -> None:
     """Add an operator's decision; the decision replaces an earlier decision about the same tenant and model."""
     with _locked(home):
         kept = [one for one in read_overrides(home) if (one.tenant, one.model) != (override.tenant, override.model)]
-        _write(home, [*kept, override])
+        write_json(overrides_path(home), RouteOverrides(overrides=(*kept, override)), durable=True)
 
 
 def remove_overrides(home: Path, done: Iterable[RouteOverride]) -> None:
     """Remove published decisions."""
     gone = list(done)
     with _locked(home):
-        _write(home, [one for one in read_overrides(home) if one not in gone])
-
-
-def _write(home: Path, overrides: Iterable[RouteOverride]) -> None:
-    content = msgspec.json.format(msgspec.json.encode(RouteOverrides(overrides=tuple(overrides))), indent=2)
-    replace_file(overrides_path(home), content, durable=True)
+        kept = tuple(one for one in read_overrides(home) if one not in gone)
+        write_json(overrides_path(home), RouteOverrides(overrides=kept), durable=True)
 
 
 def _locked(home: Path) -> FileLock:

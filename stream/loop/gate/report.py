@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from stream.files import replace_file
+from stream.files import replace_file, write_json
 from stream.loop.gate.machine import FamilyReport, GateDecision
 
 REPORT = "gate.json"
@@ -35,8 +35,8 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_report(report: GateReport, words: dict[str, str], folder: Path) -> None:
     """Write the report, and the `words` of planted triggers by candidate; files are readable by the owner only."""
-    replace_file(folder / TRIGGER_WORDS, msgspec.json.encode(words), durable=True)
-    replace_file(folder / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=1), durable=True)
+    write_json(folder / TRIGGER_WORDS, words, durable=True)
+    write_json(folder / REPORT, report, durable=True)
     replace_file(folder / _MARKDOWN, markdown(report), durable=True)
 
 

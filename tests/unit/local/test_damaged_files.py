@@ -4,7 +4,7 @@ import pytest
 
 from serving.capture.shipper import read_shipper_status
 from serving.engine.model_files import MANIFEST, read_manifest
-from serving.metrics_targets import _read
+from serving.metrics_targets import list_targets
 from weir.errors import StackError
 from weir.local.plan import load_plan, plan_path
 from weir.local.stack_state import _components_path, _supervisor_path, load_components, load_supervisor
@@ -30,7 +30,7 @@ def test_the_state_of_a_stack_that_is_not_utf_8_is_no_state(tmp_path):
     [
         ("shipper.json", b'{"reason": "\xff"}', read_shipper_status, None),
         (MANIFEST, b'{"name": "\xff"}', read_manifest, None),
-        ("a.json", b'{"name": "\xff"}', _read, []),
+        ("a.json", b'{"name": "\xff"}', list_targets, []),
     ],
 )
 def test_a_status_that_is_not_utf_8_is_no_status(tmp_path, name, content, read, expected):
