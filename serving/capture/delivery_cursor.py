@@ -15,13 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from stream.files import replace_file, sync_directory
+from stream.files import sync_directory
 
 CURSOR_FILE = "cursor"
 _SLOT_BYTES = 512
 _SLOT = struct.Struct("<IQH")
 _BODY = struct.Struct("<QH")
-_TOTALS_FILE = "totals.json"
+TOTALS_FILE = "totals.json"
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,11 +111,6 @@ def _newest(data: bytes) -> tuple[int, Cursor | None]:
 def load_totals(root: Path) -> Totals:
     """Return the totals of removed spools."""
     try:
-        return msgspec.json.decode((root / _TOTALS_FILE).read_bytes(), type=Totals)
+        return msgspec.json.decode((root / TOTALS_FILE).read_bytes(), type=Totals)
     except FileNotFoundError:
         return Totals()
-
-
-def save_totals(root: Path, totals: Totals) -> None:
-    """Write `totals` durably and atomically."""
-    replace_file(root / _TOTALS_FILE, msgspec.json.encode(totals), durable=True)

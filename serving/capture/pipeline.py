@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from opentelemetry.trace import Tracer
 
 from serving.capture import event_encoding as encoding
 from serving.capture.delivery_cursor import Cursor, load_cursor, save_cursor
 from serving.capture.metrics import ShipperMetrics
-from serving.capture.producer import Delivery, DeliveryLost, Lease, is_size_error
+from serving.capture.producer import Delivery, DeliveryLost, Lease
 from serving.capture.segment import Kind, record_of, segment_path, segments
 from serving.capture.sender import Sender, Sent
 from serving.capture.spool_layout import move_aside
@@ -168,7 +168,7 @@ class Pipeline:
     def _check(self, entry: _Entry) -> None:
         for future in entry.futures:
             error = asyncio.CancelledError() if future.cancelled() else future.exception()
-            if is_size_error(error):
+            if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
                 self._reject(entry.cursor)
             if error is not None:
                 raise DeliveryLost(repr(error)) from error

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from stream.errors import TopicMismatch, TopicMissing
 from stream.kafka.clients import BROKER_ERRORS, discard_producer, new_producer, start_client
@@ -40,14 +40,14 @@ class Lease:
     def __init__(self, producer: AIOKafkaProducer, on_accepted: Callable[[], None] | None = None) -> None:
         self._producer = producer
         self._on_accepted = on_accepted
-        self._lost = asyncio.Event()
+        self.lost = asyncio.Event()
         self._sending: set[asyncio.Timeout] = set()
         self.reason = ""
 
     @property
     def is_lost(self) -> bool:
         """Whether the producer can no longer be used."""
-        return self._lost.is_set()
+        return self.lost.is_set()
 
     async def send(
         self, topic: str, partition: int, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]
@@ -88,18 +88,9 @@ class Lease:
         """End the lease and cancel its pending sends; without this, a send through a closed client could wait for ever."""
         if not self.is_lost:
             self.reason = reason
-            self._lost.set()
+            self.lost.set()
             for sending in self._sending:
                 sending.reschedule(asyncio.get_running_loop().time())
-
-    async def wait_lost(self) -> None:
-        """Return when the lease is lost."""
-        await self._lost.wait()
-
-
-def is_size_error(error: BaseException | None) -> bool:
-    """Return whether `error` means that the broker or the client rejected a record because of its size."""
-    return isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
 
 
 class Delivery:
@@ -146,7 +137,7 @@ class Delivery:
                     self._on_status("")
                 self._ready.set()
                 began = asyncio.get_running_loop().time()
-                await self._lease.wait_lost()
+                await self._lease.lost.wait()
                 lost = True
                 self._on_status(f"the producer was lost: {self._lease.reason}")
                 if asyncio.get_running_loop().time() - began > _LAST_BACKOFF_SECONDS:

@@ -17,7 +17,7 @@ from opentelemetry.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from serving.capture.adopt_spool import adopt
-from serving.capture.delivery_cursor import Cursor, Totals, load_totals, save_totals
+from serving.capture.delivery_cursor import TOTALS_FILE, Cursor, Totals, load_totals
 from serving.capture.metrics import BalanceCollector, ShipperMetrics
 from serving.capture.pipeline import DeliveryLimits, Pipeline
 from serving.capture.producer import Delivery
@@ -199,7 +199,7 @@ def fold(root: Path, directory: Path, cursor: Cursor) -> None:
             shed=totals.shed + cursor.shed + cursor.moved,
             folded=(*(source for source in totals.folded if source in existing), directory.name),
         )
-        save_totals(root, totals)
+        write_json(root / TOTALS_FILE, totals, durable=True)
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -165,7 +165,8 @@ def _parsed(export: Any, headers: Headers, body: bytes) -> tuple[Any, _HexOf]:
         json_format.ParseDict(fields, export, ignore_unknown_fields=True)
     except (json_format.ParseError, TypeError, ValueError, RecursionError):  # their messages quote the body
         raise UnreadablePayload(f"{len(body)} bytes are not OTLP; send {type(export).__name__} as JSON") from None
-    return export, _hex_of_json
+    # An id of OTLP's JSON is hexadecimal where Protobuf's JSON has Base64.
+    return export, lambda value: base64.b64encode(value).decode().lower()
 
 
 def _parse(export: Message, body: bytes) -> None:
@@ -173,11 +174,6 @@ def _parse(export: Message, body: bytes) -> None:
         export.ParseFromString(body)
     except DecodeError:
         export.ParseFromString(repaired_protobuf(body, export.DESCRIPTOR))
-
-
-def _hex_of_json(value: bytes) -> str:
-    """Return the id of OTLP's JSON, which is hexadecimal where Protobuf's JSON has Base64."""
-    return base64.b64encode(value).decode().lower()
 
 
 def _id(text: str, digits: int) -> str:

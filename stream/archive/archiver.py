@@ -17,7 +17,7 @@ from stream.kafka.log_reader import partitions_of, record_at
 from stream.kafka.range_reader import RangeReader
 from stream.kafka.topic_checks import required_counts
 from stream.settings import KafkaSettings
-from stream.wire import LogRange, TopicNames
+from stream.wire import LogRange
 
 _log = logging.getLogger(__name__)
 #: Bytes of values at which a segment ends.
@@ -26,11 +26,6 @@ _SEGMENT_BYTES = 64 * 1024 * 1024
 _OTHER_LOG = "the topic was created again; choose another url for its records"
 
 Progress = Callable[[int, int], None]
-
-
-def archived_topics(names: TopicNames) -> tuple[str, ...]:
-    """Return the topics that datasets and replays read."""
-    return names.inference, names.verdicts, names.feedback, names.signals, names.findings
 
 
 async def archive_log(
@@ -42,7 +37,9 @@ async def archive_log(
     TopicMissing, and ArchiveFailed if the archive cannot be written or is of another log.
     """
     archive = Archive(settings.url)
-    counts = await required_counts(kafka.client_options(), archived_topics(kafka.names))
+    names = kafka.names  # the topics that datasets and replays read
+    topics = (names.inference, names.verdicts, names.feedback, names.signals, names.findings)
+    counts = await required_counts(kafka.client_options(), topics)
     tps = partitions_of(counts)
     written = dict.fromkeys(counts, 0)
     async with consumer_for(kafka.client_options()) as consumer:

@@ -114,9 +114,10 @@ class Shard(LedgerFile):
             self._requests[((_hour(event.time), data.tenant, data.model), "requests")] += 1
 
     def _end(self, record: LogRecord, event: Event, data: ResponseRecord) -> None:
+        reason = data.finish_reason
         details = (
             data.status,
-            _shown_reason(data.finish_reason),
+            reason if not reason or SHOWN_REASON.fullmatch(reason) else "other",
             data.usage.prompt_tokens,
             data.usage.completion_tokens,
             data.latency_seconds,
@@ -360,10 +361,6 @@ class Shard(LedgerFile):
             self.database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - constants
         self.database.execute("DELETE FROM gap_requests WHERE event_id NOT IN (SELECT event_id FROM gaps)")
         self.database.execute("DELETE FROM sources WHERE ifnull(capture_time, score_time) < ?", (floor,))
-
-
-def _shown_reason(reason: str | None) -> str | None:
-    return reason if not reason or SHOWN_REASON.fullmatch(reason) else "other"
 
 
 def _hour(time: float) -> int:
