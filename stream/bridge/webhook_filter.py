@@ -4,6 +4,7 @@ from collections import OrderedDict
 from fnmatch import fnmatchcase
 
 from stream.bridge.firing_alerts import MAX_ALERTS
+from stream.remember import remember
 from stream.settings import WebhookSettings
 from stream.silences import Silences
 from stream.wire import AlertRecord
@@ -50,7 +51,4 @@ class WebhookFilter:
         Only the latest :data:`MAX_ALERTS` alerts are kept. A message about an older alert can be sent again, with the
         same id.
         """
-        self._delivered[alert.alert_id] = (alert.revision, message_id(alert))
-        self._delivered.move_to_end(alert.alert_id)
-        if len(self._delivered) > MAX_ALERTS:
-            self._delivered.popitem(last=False)
+        remember(self._delivered, alert.alert_id, (alert.revision, message_id(alert)), MAX_ALERTS)

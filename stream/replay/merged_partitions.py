@@ -8,6 +8,7 @@ import msgspec
 
 from stream.archive.reader import ArchivedRangeReader
 from stream.content import readable_content
+from stream.remember import remember
 from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord, bounded
 
 #: Number of event ids that are kept to find duplicates, which a restarted shipper sends soon after the originals.
@@ -60,7 +61,5 @@ def _is_duplicate(seen: OrderedDict[str, None], event: Event) -> bool:
     is_substitute = isinstance(data, ResponseRecord) and data.status == ABORTED and not data.owed
     if is_substitute or event.id in seen:
         return event.id in seen
-    seen[event.id] = None
-    if len(seen) > _KEPT_IDS:
-        seen.popitem(last=False)
+    remember(seen, event.id, None, _KEPT_IDS)
     return False

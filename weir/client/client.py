@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from stream.kafka.tail import Tail
+from stream.remember import remember
 from stream.settings import KafkaSettings
 from stream.silences import LONGEST_SECONDS, Silences
 from stream.wire import AlertRecord, RetrainingRecord, SilenceRecord
@@ -157,7 +158,7 @@ class _ChangeFilter:
         if data.revision < revision or (data.state, data.revision) == (state, revision):
             return None
         silenced = bool(self._silences.muting(data, data.at))
-        self._remember(data.alert_id, (data.state, data.revision, silenced, features))
+        remember(self._known, data.alert_id, (data.state, data.revision, silenced, features), _REMEMBERED)
         if not state and data.state == "firing" and data.revision and begin is not None and data.opened_at < begin:
             state = "firing"
         news = not silenced and (was_silenced or features > known_features)
@@ -179,15 +180,9 @@ class _ChangeFilter:
         if data.state != "progress":
             if data.state == newest or name in self._known:
                 return None
-            self._remember(name, (data.state, 0, False, 0))
-        self._remember(data.retraining_id, (data.state, 0, False, 0))
+            remember(self._known, name, (data.state, 0, False, 0), _REMEMBERED)
+        remember(self._known, data.retraining_id, (data.state, 0, False, 0), _REMEMBERED)
         return _as(Retraining, data)
-
-    def _remember(self, name: str, state: tuple[str, int, bool, int]) -> None:
-        self._known[name] = state
-        self._known.move_to_end(name)
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
 
 
 def _as(kind: type[ItemT], data: msgspec.Struct) -> ItemT:

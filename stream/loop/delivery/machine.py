@@ -21,8 +21,8 @@ from stream.loop.delivery.records import Decision
 from stream.loop.delivery.state import SHADOW, Canary, HeldVerdict, ModelDelivery
 from stream.loop.sequential import TwoSampleTest
 from stream.loop.settings import DeliverySettings
+from stream.remember import append, remember
 from stream.score_text import percent_text
-from stream.stages.shared.remember import append, remember
 from stream.wire import RetrainingRecord, RouteRecord, canonical_time, trained_version
 from stream.wire.ids import shadow_request_id
 from stream.wire.route_files import BASE, RouteOverride, previous_version

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
+from stream.remember import remember
 from stream.settings import TenantSettings
 from stream.stages.alert.machine import Alerting, Opener, no_span
 from stream.stages.alert.state import StreamAlerts
-from stream.stages.shared.remember import remember
 from stream.wire import Event, FindingRecord, SentinelRecord, Tick, stream_key, trained_version
 
 _MODELS = 1024

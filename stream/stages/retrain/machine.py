@@ -5,11 +5,11 @@ This stage only requests retraining. People, the trainer and the delivery do the
 
 import msgspec
 
+from stream.remember import append, remember
 from stream.settings import TenantSettings
 from stream.stages.retrain.gates import Gate, evaluate
 from stream.stages.retrain.records import Decision, decision_of
 from stream.stages.retrain.state import AlertsHalf, FiringAlert, LastRequest, ModelState, RequestsHalf
-from stream.stages.shared.remember import append, remember
 from stream.wire import OWN_TENANT, AlertRecord, Event, RetrainingRecord
 from stream.wire.ids import retraining_id
 

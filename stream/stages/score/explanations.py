@@ -15,11 +15,11 @@ import msgspec
 
 from detectors.registry import EXPLAINED
 from detectors.text.explain import Answer, Explained, Question, steps
+from stream.remember import remember
 from stream.stages.score.machine import inference_of
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import ModelPool
 from stream.stages.score.records import explanation_event
-from stream.stages.shared.remember import remember
 from stream.wire import Event, Verdict, stream_key, text_at
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from math import inf
 
 import msgspec
 
-from stream.stages.shared.remember import remember
+from stream.remember import remember
 from stream.wire import Tick
 
 #: A step of a source counts for at most this share of the limit, so that a clock jump makes no other source inactive.
