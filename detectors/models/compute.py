@@ -4,19 +4,17 @@ A numeric type other than float32 changes scores by some thousandths or hundredt
 the versions of detectors contain it.
 """
 
-from functools import cache
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from detectors.errors import UnsupportedError
+from stream.processor import processor_flags
 
 Precision = Literal["float32", "bfloat16", "int8"]
 Device = Literal["cpu", "cuda"]
 #: For each type, flags of /proc/cpuinfo. A processor with none of these flags computes the type more slowly than float32.
 _NEEDS: dict[str, tuple[str, ...]] = {"bfloat16": ("amx_bf16", "avx512_bf16"), "int8": ("avx512_vnni",)}
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 class Compute(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,16 +43,6 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
                 f"precision is {self.precision}, and this processor has none of {', '.join(_NEEDS[self.precision])}: run score on "
                 "processors that have it, or set score.precision to float32 for all workers (the versions of the detectors then change)"
             )
-
-
-@cache
-def processor_flags() -> frozenset[str]:
-    """Return the flags of the first processor in /proc/cpuinfo; empty if the file or the line is missing."""
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 
 
 def _supports(precision: str) -> bool:

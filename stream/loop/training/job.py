@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from detectors.models.compute import best_precision
 from stream.loop.settings import TenantTrainSettings, TrainSettings
 from stream.loop.training.errors import TrainingError
-from stream.processor import processor_flags
 
 _VERSION_CHARACTERS = 12
 _GPU = Path("/dev/nvidiactl")
-_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -223,7 +222,7 @@ def version_of(digest: str) -> str:
 
 def has_fast_bfloat16() -> bool:
     """Return whether this machine multiplies matrices in bfloat16 faster than in float32: with a GPU, or the processor's own instructions."""
-    return _GPU.exists() or not _CPU_FLAGS.isdisjoint(processor_flags())
+    return _GPU.exists() or best_precision() == "bfloat16"
 
 
 def check_memory(job: TrainingJob, remedy: str) -> None:

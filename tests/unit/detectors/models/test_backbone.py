@@ -5,9 +5,10 @@ import torch
 
 from detectors.errors import UnsupportedError
 from detectors.models import backbone, compute
-from detectors.models.compute import Compute, best_precision, processor_flags
+from detectors.models.compute import Compute, best_precision
 from detectors.models.minilm import encode_mean, load_minilm, pad
 from detectors.registry import create_text
+from stream import processor
 
 #: Rows of token ids, several of each padded length, so that they share batches; most are padded.
 LENGTHS = (4, 5, 6, 9, 17, 19, 21, 25, 40, 41, 43, 110, 118, 126)
@@ -76,7 +77,7 @@ def test_the_flags_of_a_processor_are_read_once_and_may_be_missing(monkeypatch, 
     path = tmp_path / "cpuinfo"
     path.write_text("processor : 0\nflags : fpu avx512_bf16 sse\nprocessor : 1\nflags : fpu\n")
     for cpuinfo, flags in ((path, {"fpu", "avx512_bf16", "sse"}), (tmp_path / "missing", set())):
-        monkeypatch.setattr(compute, "_CPUINFO", cpuinfo)
-        processor_flags.cache_clear()
-        assert processor_flags() == flags
-    processor_flags.cache_clear()
+        monkeypatch.setattr(processor, "_CPUINFO", cpuinfo)
+        processor.processor_flags.cache_clear()
+        assert processor.processor_flags() == flags
+    processor.processor_flags.cache_clear()
