@@ -18,6 +18,23 @@ def query(expression: str, legend: str = "", **more: Any) -> Json:
     return {"datasource": _PROMETHEUS, "expr": expression, "legendFormat": legend or "__auto", "range": True} | more
 
 
+def per_label(function: str, counter: str, *labels: str, where: str = "", legend: str = "") -> Json:
+    """Return the sum of `function` (``rate`` or ``increase``) of `counter` by `labels`, whose values are the legend unless it is given.
+
+    `where` selects series, as ``{status="complete"}``.
+    """
+    by = f" by ({', '.join(labels)}) " if labels else ""
+    expression = f"sum{by}({function}({counter}{where}[{RATE}]))"
+    return query(expression, legend or " ".join(f"{{{{{label}}}}}" for label in labels))
+
+
+def quantile(share: float, histogram: str, *labels: str, where: str = "", legend: str = "") -> Json:
+    """Return a quantile of `histogram` by `labels`; `where` and `legend` as in :func:`per_label`."""
+    buckets = f"sum by ({', '.join(('le', *labels))}) (rate({histogram}_bucket{where}[{RATE}]))"
+    legend = legend or " ".join(f"{{{{{label}}}}}" for label in labels)
+    return query(f"histogram_quantile({share}, {buckets})", legend)
+
+
 def _present(expression: str, legend: str) -> Json:
     """Return a query of present values only: for a range, Grafana also shows the last value of a series that ended hours ago."""
     return query(expression, legend, range=False, instant=True)

@@ -1,20 +1,14 @@
 """Dashboards of serving: requests, capture and cost."""
 
-from panels import RATE, Json, dashboard, query, stat, timeseries, trace_link, variable
+from panels import RATE, Json, dashboard, per_label, quantile, query, stat, timeseries, trace_link, variable
 
-_MODEL = 'gen_ai_request_model=~"$model"'
+_MODEL = '{gen_ai_request_model=~"$model"}'
 #: Also counts the requests to models that never returned a token.
 _ENDED = "gen_ai_server_request_duration_seconds_count"
 
 
 def _quantiles(metric: str) -> list[Json]:
-    return [
-        query(
-            f"histogram_quantile({share}, sum by (le) (rate({metric}_bucket{{{_MODEL}}}[{RATE}])))",
-            f"p{share:.0%}"[:-1],
-        )
-        for share in (0.5, 0.95, 0.99)
-    ]
+    return [quantile(share, metric, where=_MODEL, legend=f"p{share:.0%}"[:-1]) for share in (0.5, 0.95, 0.99)]
 
 
 REQUESTS = dashboard(
@@ -25,7 +19,7 @@ REQUESTS = dashboard(
         stat(
             "Requests",
             "Accepted requests that ended, per second.",
-            f"sum(rate({_ENDED}{{{_MODEL}}}[{RATE}]))",
+            f"sum(rate({_ENDED}{_MODEL}[{RATE}]))",
             unit="reqps",
         ),
         stat("In flight", "Requests in progress.", "sum(weir_http_requests_in_flight)"),
@@ -40,7 +34,7 @@ REQUESTS = dashboard(
         timeseries(
             "Requests by outcome",
             "All models: complete, error, cancelled by the client, or aborted because a model replica was lost.",
-            query(f"sum by (status) (rate(weir_inference_ends_total[{RATE}]))", "{{status}}"),
+            per_label("rate", "weir_inference_ends_total", "status"),
             unit="reqps",
             stacked=True,
             links=[trace_link("Traces of requests", "weir-gateway")],
@@ -48,16 +42,13 @@ REQUESTS = dashboard(
         timeseries(
             "Failures",
             "Accepted requests without their whole answer, by model and error type; client_disconnected is a cancelled request.",
-            query(
-                f'sum by (gen_ai_request_model, error_type) (rate({_ENDED}{{error_type!="",{_MODEL}}}[{RATE}]))',
-                "{{gen_ai_request_model}} {{error_type}}",
-            ),
+            per_label("rate", _ENDED, "gen_ai_request_model", "error_type", where=f'{{error_type!="",{_MODEL[1:]}'),
             unit="reqps",
         ),
         timeseries(
             "Answers by HTTP status",
             "All routes; 401 and 404 are client errors, 503 is a server error.",
-            query(f"sum by (status) (rate(weir_http_requests_total[{RATE}]))", "{{status}}"),
+            per_label("rate", "weir_http_requests_total", "status"),
             unit="reqps",
         ),
         timeseries(
@@ -82,27 +73,17 @@ REQUESTS = dashboard(
         timeseries(
             "Tokens",
             "Input and output tokens per second.",
-            query(
-                f"sum by (gen_ai_token_type) (rate(gen_ai_client_token_usage_sum{{{_MODEL}}}[{RATE}]))",
-                "{{gen_ai_token_type}}",
-            ),
-            unit="short",
+            per_label("rate", "gen_ai_client_token_usage_sum", "gen_ai_token_type", where=_MODEL),
         ),
         timeseries(
             "Tokens per request",
             "95th percentile of the lengths of prompts (input) and answers (output).",
-            query(
-                "histogram_quantile(0.95, sum by (le, gen_ai_token_type)"
-                f" (rate(gen_ai_client_token_usage_bucket{{{_MODEL}}}[{RATE}])))",
-                "{{gen_ai_token_type}}",
-            ),
+            quantile(0.95, "gen_ai_client_token_usage", "gen_ai_token_type", where=_MODEL),
         ),
         timeseries(
             "Engines",
             "Running and waiting requests of model replicas, and their slots; models of other servers have no replica.",
-            query("sum(weir_engine_running)", "running"),
-            query("sum(weir_engine_waiting)", "waiting"),
-            query("sum(weir_engine_slots)", "slots"),
+            *(query(f"sum(weir_engine_{name})", name) for name in ("running", "waiting", "slots")),
         ),
     ],
     [variable("model", f"label_values({_ENDED}, gen_ai_request_model)")],
@@ -138,7 +119,7 @@ CAPTURE = dashboard(
             "Accepted, delivered, shed",
             "Request and end records per second.",
             *(
-                query(f"sum(rate(weir_capture_{name}_total[{RATE}]))", name)
+                per_label("rate", f"weir_capture_{name}_total", legend=name)
                 for name in ("accepted", "delivered", "shed")
             ),
             unit="ops",
@@ -165,12 +146,7 @@ CAPTURE = dashboard(
         timeseries(
             "Append and produce latency",
             "95th percentile of appending one record (on the request path) and of its acknowledgement by Kafka.",
-            query(
-                f"histogram_quantile(0.95, sum by (le) (rate(weir_capture_append_seconds_bucket[{RATE}])))", "append"
-            ),
-            query(
-                f"histogram_quantile(0.95, sum by (le) (rate(weir_capture_produce_seconds_bucket[{RATE}])))", "produce"
-            ),
+            *(quantile(0.95, f"weir_capture_{name}_seconds", legend=name) for name in ("append", "produce")),
             unit="s",
         ),
         timeseries(
@@ -183,9 +159,9 @@ CAPTURE = dashboard(
         timeseries(
             "Rejected, adopted, moved",
             "Requests rejected with 503 because they could not be recorded; spools adopted from dead gateways; records that could not be sent or read.",
-            query(f"sum(increase(weir_capture_refused_total[{RATE}]))", "rejected"),
-            query(f"sum(increase(weir_capture_adopted_spools_total[{RATE}]))", "adopted"),
-            query(f"sum(increase(weir_capture_moved_records_total[{RATE}]))", "moved"),
+            per_label("increase", "weir_capture_refused_total", legend="rejected"),
+            per_label("increase", "weir_capture_adopted_spools_total", legend="adopted"),
+            per_label("increase", "weir_capture_moved_records_total", legend="moved"),
         ),
     ],
 )
@@ -225,11 +201,8 @@ COST = dashboard(
         timeseries(
             "CPU",
             "Cores in use by component; score includes its model processes.",
-            query(
-                f'sum by (component) (rate(process_cpu_seconds_total{{job=~"weir.*",component!="score"}}[{RATE}]))',
-                "{{component}}",
-            ),
-            query(f"sum(rate(weir_score_cpu_seconds_total[{RATE}]))", "score"),
+            per_label("rate", "process_cpu_seconds_total", "component", where='{job=~"weir.*",component!="score"}'),
+            per_label("rate", "weir_score_cpu_seconds_total", legend="score"),
             stacked=True,
         ),
         timeseries(
@@ -242,7 +215,7 @@ COST = dashboard(
         timeseries(
             "Events scored",
             "Events scored per second, by kind.",
-            query(f"sum by (kind) (rate(weir_score_events_total[{RATE}]))", "{{kind}}"),
+            per_label("rate", "weir_score_events_total", "kind"),
             unit="ops",
         ),
     ],

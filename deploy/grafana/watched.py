@@ -1,7 +1,8 @@
 """Dashboards of the stream: verdicts, drift statistics, alerts and notifications."""
 
-from panels import RATE, bars, dashboard, heatmap, query, stat, timeseries, trace_link, variable
+from panels import RATE, bars, dashboard, heatmap, per_label, quantile, query, stat, timeseries, trace_link, variable
 
+_DETECTOR = '{detector=~"$detector"}'
 _STREAM = 'tenant=~"$tenant",model=~"$model"'
 
 DETECTORS = dashboard(
@@ -32,9 +33,7 @@ DETECTORS = dashboard(
         timeseries(
             "Verdicts",
             "Verdicts per second, by detector.",
-            query(
-                f'sum by (detector) (rate(weir_score_verdicts_total{{detector=~"$detector"}}[{RATE}]))', "{{detector}}"
-            ),
+            per_label("rate", "weir_score_verdicts_total", "detector", where=_DETECTOR),
             unit="ops",
         ),
         timeseries(
@@ -42,7 +41,7 @@ DETECTORS = dashboard(
             "Share of verdicts that are flagged; a point links to the traces of that detector.",
             query(
                 f'sum by (detector) (rate(weir_score_verdicts_total{{detector=~"$detector",label="flagged"}}[{RATE}]))'
-                f' / sum by (detector) (rate(weir_score_verdicts_total{{detector=~"$detector"}}[{RATE}]))',
+                f" / sum by (detector) (rate(weir_score_verdicts_total{_DETECTOR}[{RATE}]))",
                 "{{detector}}",
             ),
             unit="percentunit",
@@ -57,10 +56,13 @@ DETECTORS = dashboard(
             "Median and high scores",
             "The 50th and 95th percentile by detector and side; they change before the flagged share does.",
             *(
-                query(
-                    f"histogram_quantile({share}, sum by (le, detector, side)"
-                    f' (rate(weir_score_value_bucket{{detector=~"$detector",side=~"$side"}}[{RATE}])))',
-                    f"{{{{detector}}}} {{{{side}}}} p{share * 100:.0f}",
+                quantile(
+                    share,
+                    "weir_score_value",
+                    "detector",
+                    "side",
+                    where='{detector=~"$detector",side=~"$side"}',
+                    legend=f"{{{{detector}}}} {{{{side}}}} p{share * 100:.0f}",
                 )
                 for share in (0.5, 0.95)
             ),
@@ -68,10 +70,7 @@ DETECTORS = dashboard(
         timeseries(
             "Detector latency",
             "95th percentile of the time of a detector for a batch.",
-            query(
-                f'histogram_quantile(0.95, sum by (le, detector) (rate(weir_score_detector_seconds_bucket{{detector=~"$detector"}}[{RATE}])))',
-                "{{detector}}",
-            ),
+            quantile(0.95, "weir_score_detector_seconds", "detector", where=_DETECTOR),
             unit="s",
         ),
         bars(
@@ -90,9 +89,7 @@ DETECTORS = dashboard(
         timeseries(
             "Dead letters",
             "Records that could not be read or processed; see weir dlq list.",
-            query(
-                f"sum by (stage, disposition) (increase(weir_dead_letters_total[{RATE}]))", "{{stage}} {{disposition}}"
-            ),
+            per_label("increase", "weir_dead_letters_total", "stage", "disposition"),
         ),
     ],
     [
@@ -144,8 +141,8 @@ DRIFT = dashboard(
         timeseries(
             "Late events",
             "Events for closed windows, which are not applied; windows closed early to limit memory.",
-            query(f"sum(increase(weir_late_events_total[{RATE}]))", "late"),
-            query(f"sum(increase(weir_buckets_closed_early_total[{RATE}]))", "closed early"),
+            per_label("increase", "weir_late_events_total", legend="late"),
+            per_label("increase", "weir_buckets_closed_early_total", legend="closed early"),
         ),
     ],
     [
@@ -194,12 +191,12 @@ ALERTS = dashboard(
         timeseries(
             "Findings",
             "Findings that the alert stage read, by detector.",
-            query(f"sum by (detector) (increase(weir_findings_read_total[{RATE}]))", "{{detector}}"),
+            per_label("increase", "weir_findings_read_total", "detector"),
         ),
         timeseries(
             "Notifications",
             "Requests to Alertmanagers and webhooks, by target and outcome.",
-            query(f"sum by (target, outcome) (rate(weir_bridge_posts_total[{RATE}]))", "{{target}} {{outcome}}"),
+            per_label("rate", "weir_bridge_posts_total", "target", "outcome"),
             unit="reqps",
         ),
         timeseries(
