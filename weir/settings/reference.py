@@ -52,7 +52,8 @@ _EXCLUSIVE = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<",
 
 def reference() -> str:
     """Return the page as Markdown."""
-    parts = [_HEAD, *_sections(), _TENANTS, _tenant_table(), *_detectors()]
+    tenants = [(key, *rest) for key, _variable, *rest in _rows(TenantTable, "")]
+    parts = [_HEAD, *_sections(), _TENANTS, _table(_COLUMNS, tenants), *_detectors()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -111,18 +112,6 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if pattern := schema.get("pattern"):
         bounds.append(f"`{pattern}`".replace("|", r"\|"))
     return ", ".join([kind, *bounds])
-
-
-def _tenant_table() -> str:
-    rows: list[tuple[str, ...]] = []
-    for key, field in TenantTable.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            rows += [(f"`{key}.{name[1:]}", *rest) for name, _, *rest in _rows(inner, "")]
-        else:
-            schema = TenantTable.model_json_schema()["properties"][key]
-            rows.append((f"`{key}`", _default(field), _allowed(schema), field.description or ""))
-    return _table(_COLUMNS, rows)
 
 
 def _detectors() -> Iterator[str]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.models.embedding import unpack_many
+
 Integers = NDArray[np.int64]
 #: Value of a coordinate of 1; embeddings have length one.
 _SCALE = 127
@@ -13,8 +15,7 @@ _ROUNDS = 25
 
 def quantised(embeddings: Sequence[bytes]) -> Integers:
     """Return packed embeddings (:func:`detectors.models.embedding.pack`), rounded to integers in [-127, 127]: (n, 96)."""
-    rows = np.frombuffer(b"".join(embeddings), dtype="<f2").astype(np.float32).reshape(len(embeddings), -1)
-    vectors: Integers = np.rint(rows * np.float32(_SCALE)).astype(np.int64)
+    vectors: Integers = np.rint(unpack_many(embeddings) * np.float32(_SCALE)).astype(np.int64)
     return vectors
 
 

@@ -9,7 +9,6 @@ import msgspec
 from aiokafka.structs import TopicPartition
 
 from stream.kafka.admin import group_offsets
-from stream.kafka.clients import consumer_for
 from stream.kafka.time_ranges import data_range
 from stream.stages.retrain.machine import Retraining, observe
 from stream.stages.retrain.records import RETRAIN_SOURCE, Decision, pinned_versions, retraining_event
@@ -124,9 +123,7 @@ class RetrainStage(TableStage):
         models = {key: _model({}, key) for key in lost}
         group, options, names = self._app.conf.id, self._context.kafka.client_options(), self._context.names
         committed = (await group_offsets(options, [group]))[group]
-        async with consumer_for(options) as consumer:
-            tp = TopicPartition(names.retraining, partition)
-            ends = {names.retraining: (await consumer.end_offsets([tp]))[tp]}
+        ends = {names.retraining: await self._context.end(names.retraining, partition)}
         ends[names.alerts] = committed.get(TopicPartition(names.alerts, partition), 0)
 
         def apply(event: Event, offset: int) -> None:
