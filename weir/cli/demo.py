@@ -131,8 +131,9 @@ def _evidence(outcome: "Outcome") -> "AlertRecord | None":
 
 def _next_steps(console: Console, reporter: StepReporter, settings: "Settings", plan: Plan, outcome: "Outcome") -> None:
     from weir.operate.trace_links import trace_page
+    from weir.sentinel.client import endpoint
 
-    base, weir = f"http://{settings.http.host}:{settings.http.port}/v1", weir_command()
+    base, weir = endpoint(settings.http.host, settings.http.port), weir_command()
     console.print("\nThe stack continues to run:")
     print_addresses(settings, plan, reporter)
     key = first_key_path(settings.home)

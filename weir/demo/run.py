@@ -36,6 +36,7 @@ from weir.demo.reviews import Reviews, delivered
 from weir.demo.traffic import Answer, Traffic
 from weir.errors import StackError
 from weir.home.api_keys import create_key
+from weir.sentinel.client import endpoint
 from weir.settings import Loaded, Settings
 
 _KEYS = 4
@@ -80,7 +81,7 @@ async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
     tenant = f"demo-{secrets.token_hex(3)}"
     keys = [create_key(settings.home, tenant)[1] for _ in range(_KEYS)]
     _print_plan(console, tenant, settings.first_model)
-    base_url = f"http://{settings.http.host}:{settings.http.port}/v1"
+    base_url = endpoint(settings.http.host, settings.http.port)
     traffic = Traffic(base_url, settings.first_model, keys)
     results = DemoResults(tenant=tenant, started=time.monotonic())
     with _progress(console) as progress:

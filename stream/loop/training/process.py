@@ -1,7 +1,6 @@
 """Starts the process of a training run, reads its lines, and starts it again if it was killed."""
 
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -11,14 +10,13 @@ from typing import Any
 
 import msgspec
 
+from stream.child_process import end_child, run_child
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, Progress, RunFolder, Trained, TrainingJob
 
 _ATTEMPTS = 4
-_STOP_SECONDS = 30.0
 #: Time for imports, loading and writing the version, beside that of the steps.
 _MORE_SECONDS = 900.0
-_LINE_BYTES = 1 << 20
 _SHOWN_CHARACTERS = 400
 #: The messages of Weir's own errors; other messages, such as a traceback's last line, may quote content.
 _EXPECTED = ("weir: ", "MLflow: ")
@@ -75,21 +73,8 @@ async def _run_once(
                     on_progress(last)
             await process.wait()
         finally:
-            await _end(process)
+            await end_child(process)
     return last
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 async def run_command(command: Sequence[str], seconds: float | None = None) -> Any:
@@ -99,24 +84,13 @@ async def run_command(command: Sequence[str], seconds: float | None = None) -> A
     """
     # A command of `weir` is `python -c CODE ARGUMENTS`; a person runs it as `weir ARGUMENTS`.
     shown = " ".join(["weir", *command[3:]] if "-c" in command[1:2] else command[-4:])
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=_LINE_BYTES,
-    )
     try:
-        async with asyncio.timeout(seconds):
-            out, error = await process.communicate()
+        status, out, last = await run_child(command, seconds)
     except TimeoutError:
         raise TrainingError(f"`{shown}` did not end within {seconds:g} s") from None
-    finally:
-        await _end(process)
-    if process.returncode:
-        last = error.decode(errors="replace").strip().rpartition("\n")[2]
+    if status:
         said = last[:_SHOWN_CHARACTERS] if last.startswith(_EXPECTED) else "run it by hand to see why"
-        raise TrainingError(f"`{shown}` failed with status {process.returncode}: {said}")
+        raise TrainingError(f"`{shown}` failed with status {status}: {said}")
     try:
         return json.loads(out)
     except ValueError:
