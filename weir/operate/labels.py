@@ -15,14 +15,14 @@ from typing import Any, TextIO
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from serving.capture.event_encoding import Stamp, judgment
 from serving.openai_api.errors import ApiError
 from serving.openai_api.labels import Label
 from serving.openai_api.request_model import parse
 from stream.kafka.clients import needs_kafka, producer_for
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.settings import KafkaSettings
-from stream.wire import Event, LabelRecord, canonical_time, encode, inference_key, partition_for
-from stream.wire.ids import label_event_id
+from stream.wire import canonical_time, partition_for
 from weir.errors import SettingsError
 from weir.home.api_keys import check_tenant, list_keys
 
@@ -137,9 +137,9 @@ async def _publish(  # noqa: PLR0913 - what a label's record needs
     """Send the labels in windows; yield the number of labels of each acknowledged window."""
     waiting: list[asyncio.Future[Any]] = []
     for label in read_labels(path):
-        key = inference_key(tenant, label.conversation_id or label.request_id)
-        record = encode(_event(label.record(tenant=tenant, principal=by, now=now), key))
-        partition = partition_for(key, kafka.partitions)
+        data, stamp = label.record(tenant=tenant, principal=by, now=now), Stamp(_SOURCE, time.time_ns() // 1000)
+        record = judgment(data, stamp, identity="", conversation_id=label.conversation_id or "")
+        partition = partition_for(record.key or b"", kafka.partitions)
         waiting.append(
             await producer.send(
                 kafka.names.feedback, record.value, record.key, partition=partition, headers=list(record.headers)
@@ -151,16 +151,3 @@ async def _publish(  # noqa: PLR0913 - what a label's record needs
             waiting.clear()
     await asyncio.gather(*waiting)
     yield len(waiting)
-
-
-def _event(data: LabelRecord, key: str) -> Event:
-    return Event(
-        id=label_event_id(data.request_id, data.label_id, data.at),
-        source=_SOURCE,
-        type=LabelRecord.event_type,
-        time=canonical_time(time.time()),
-        data=data,
-        subject=data.request_id,
-        correlationid=data.request_id,
-        partitionkey=key,
-    )
