@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from support import score_stack
 from support.kafka_log import fresh_topics
 
-from bench.rounds import local_broker
+from bench.rounds import local_broker, say
 from stream.kafka.clients import consumer_for, producer_for
 from stream.kafka.log_reader import partitions_of
 from stream.runtime.app import BaseApp
@@ -150,7 +150,10 @@ async def measure(bootstrap: str, events: int) -> None:
     """Measure the bare loop, then the app, on the same new topics."""
     kafka = await fresh_topics(bootstrap, **PARTITIONS)
     await append(kafka, list(records(events)))
-    loop, stream = await bare(kafka, events), await score_all(kafka, events)
+    say(f"a bare loop scores {events} events")
+    loop = await bare(kafka, events)
+    say("score does the same")
+    stream = await score_all(kafka, events)
     figures = {
         "events": events,
         "stream_events_per_second": stream.rate(),

@@ -164,12 +164,13 @@ def _every(make: Callable[[float], Any], value: float, nulls: Sequence[Floats]) 
     return events_per_alarm([_river_first(make, value, null.tolist()) for null in nulls], len(nulls[0]))
 
 
-def _domain_vectors(root: Path) -> dict[str, Vectors]:
+def _domain_vectors(root: Path, progress: Progress) -> dict[str, Vectors]:
     embedder, rng = Embedder(threads=1), random.Random(0)
     embedder.load()
     chosen = {name: rng.sample(own, min(TEXTS, len(own))) for name, own in sorted(clinc_domains(root).items())}
     return {
-        name: np.stack([unpack(pack(vector)) for vector in embedder.embed_many(own)]) for name, own in chosen.items()
+        name: np.stack([unpack(pack(vector)) for vector in embedder.embed_many(own)])
+        for name, own in tracked(progress, "embedding domains", chosen.items())
     }
 
 
@@ -198,7 +199,7 @@ def _alarms(study: StudyContext, what: str, first: Method, streams: Sequence[Vec
 
 def drift_delay(study: StudyContext) -> list[Row]:
     """Return the delays of each method for each change; runs with an alarm before the change are counted separately."""
-    vectors = _domain_vectors(study.data)
+    vectors = _domain_vectors(study.data, study.progress)
     rng = np.random.default_rng([study.seed, 0])
     nulls = [_stream(rng, vectors, None, 2 * LIMIT) for _ in range(study.runs)]
     methods, rows = _methods(study, nulls)
