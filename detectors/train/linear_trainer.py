@@ -19,6 +19,7 @@ from detectors.evaluate.readers import ordinary_prompts
 from detectors.models.linear import BITS, chunks, hashed
 from detectors.models.multitask import TASKS
 from detectors.normalise.disguise import views
+from detectors.train.averaged_training import Log
 from detectors.train.mixes import load_examples
 
 PENALTY, ITERATIONS = 1e-5, 40
@@ -81,7 +82,7 @@ def _ordinary(data: Path, known: set[str]) -> list[Example]:
     return [Example(text, labels(0.0), ORDINARY_WEIGHT, "ordinary") for text in texts]
 
 
-def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> None:
+def train(data: Path, out: Path, seed: int, *, log: Log, teacher: Path | None = None) -> None:
     """Train the linear model and write it to ``out``; ``teacher`` is the file that `detectors.train.teacher` writes."""
     everything = load_examples(data, seed)
     examples = [e for e in everything if e.split == "train"]
@@ -95,5 +96,6 @@ def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> N
             )
         taught = np.vstack([known, np.full((len(more), len(TASKS)), np.nan)])
     examples += more
+    log(f"{len(examples)} texts, {len(more)} of them ordinary prompts: at most {ITERATIONS} iterations")
     table, bias = fit(matrix([example.text for example in examples]), *targets_of(examples, taught))
     save_file({"weights": table.astype(np.float16), "bias": bias.astype(np.float32)}, out)

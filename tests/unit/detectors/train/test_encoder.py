@@ -17,7 +17,6 @@ from detectors.models.token_windows import CLS, SEP
 from detectors.models.weight_files import ENCODER, WeightFile
 from detectors.train import calibration, exit_trainer, linear_trainer, teacher
 from detectors.train import encoder_trainer as encoder
-from detectors.train.__main__ import main
 from detectors.train.lowrank import joined
 from detectors.train.soup import interpolate
 
@@ -206,28 +205,7 @@ def test_the_linear_model_rejects_the_teacher_of_another_split(tmp_path, monkeyp
     with pytest.raises(
         ValueError, match=r"teacher.npy has 3 rows, the train split 16 texts: .* same --data and --seed"
     ):
-        linear_trainer.train(tmp_path, tmp_path / "linear.safetensors", 0, teacher=tmp_path / "teacher.npy")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["encoder", "--data", "nowhere"], "--data nowhere is not a folder"),
-        (["encoder", "--data", ".", "--out", "nowhere/a.safetensors"], "nowhere is not a folder; create it"),
-        (["encoder", "--data", ".", "--out", "a", "--steps", "0"], "--steps 0: a run has at least 1 step"),
-        (["encoder", "--data", ".", "--out", "a"], "davidson.csv.gz'; docs/detectors.md lists the files"),
-        (["soup", "--data", ".", "--out", "a"], "soup needs --runs"),
-        (["soup", "--data", ".", "--out", "a", "--runs", "b", "c", "--shares", "1", "1"], "soup needs --runs"),
-    ],
-)
-def test_a_wrong_option_ends_before_the_work(tmp_path, monkeypatch, capsys, arguments, message):
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["train", *arguments])
-    with pytest.raises(SystemExit, match="2"):
-        main()
-    assert message in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+        linear_trainer.train(tmp_path, tmp_path / "linear.safetensors", 0, log=print, teacher=tmp_path / "teacher.npy")
 
 
 def test_earlier_weights_may_have_fewer_outputs(tmp_path):
