@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -192,9 +193,8 @@ class Guard:
 
     async def _wait(self) -> None:
         if self._check is not None:
-            check = asyncio.wrap_future(self._check)
-            await asyncio.wait([check])
-            check.exception()  # `_collect` handles it; asyncio logs an exception that nobody retrieved
+            with suppress(Exception):  # `_collect` handles it; asyncio would log it if nobody retrieved it
+                await asyncio.wrap_future(self._check)
             self._collect()
 
     def _collect(self) -> None:

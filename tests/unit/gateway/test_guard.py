@@ -1,8 +1,10 @@
 """The guard: it stops an answer soon after a finding, at a bounded cost, and its own failures do not end an answer."""
 
 import asyncio
+import gc
 import subprocess
 import sys
+from concurrent.futures import Future
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -285,6 +287,25 @@ async def test_a_failed_check_does_not_end_the_answer_and_logs_no_text(make, cap
     (message,) = caplog.messages
     assert message.startswith("a check of the guard (the rest of the answer is not checked) failed: KeyError\n")
     assert "in _first_finding" in message, "where it failed"
+
+
+async def test_a_check_that_fails_after_its_answer_was_cancelled_logs_no_text(make, monkeypatch, caplog):
+    checks = [Future()]
+    checks[0].set_running_or_notify_cancel()
+    guards = make()
+    monkeypatch.setattr(guards, "submit", lambda *_: checks.pop())
+    guard = guard_of(guards)
+    await guard.push("My mail is ann.lee@example.org. ", 1)
+    ending = asyncio.create_task(guard.finish())
+    await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait({ending})
+    guard._check.set_exception(ValueError("cannot read ann.lee@example.org"))
+    for _ in range(2):  # the result reaches asyncio's future, then its callbacks
+        await asyncio.sleep(0)
+    del ending, guard
+    gc.collect()
+    assert caplog.messages == []
 
 
 def test_the_guard_of_a_tenant_is_off_by_default_and_off_for_sentinels(make):
