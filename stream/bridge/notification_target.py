@@ -90,7 +90,7 @@ class NotificationTarget:
         self.clock_ahead = _clock_ahead(response.headers.get("date", ""), time.time())
         if response.is_success:
             return ""
-        answer = response.text[:200].strip() if show_answer else ""
+        answer = response.content[:200].decode(errors="replace").strip() if show_answer else ""
         return f"it answers {response.status_code}" + (f": {answer}" if answer else "")
 
 

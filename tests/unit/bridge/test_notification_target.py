@@ -34,6 +34,16 @@ async def test_a_target_that_sends_an_answer_without_an_end_is_down(monkeypatch)
     assert health == {"waiting for webhook pager": "it does not answer (TimeoutError)"}
 
 
+async def test_an_answer_in_an_encoding_that_is_none_of_text_is_shown():
+    health = {}
+    answer = httpx.Response(502, content=b"no host \xff", headers={"content-type": "text/plain; charset=hex"})
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
+        metrics = BridgeMetrics(CollectorRegistry())
+        target = NotificationTarget("alertmanager", "am", client, longest_seconds=1.0, metrics=metrics, health=health)
+        assert not await target.post("http://am", "alerts", show_answer=True, json=[])
+    assert health == {"waiting for alertmanager am": "it answers 502: no host \N{REPLACEMENT CHARACTER}"}
+
+
 async def test_a_certificate_that_weir_cannot_verify_is_the_reason_with_the_fix(tmp_path, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     _, context = own_certificate(tmp_path)
