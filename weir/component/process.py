@@ -122,7 +122,8 @@ async def _heartbeat(health: dict[str, object]) -> None:
 
 
 def _reasons(process: Process) -> dict[str, object]:
-    reasons = {name: reason for name, reason in process.health.items() if not name.startswith("_")}
+    # A copy: this is another thread than the event loop's, which changes `health`.
+    reasons = {name: reason for name, reason in process.health.copy().items() if not name.startswith("_")}
     for check in process.checks:
         reasons |= check()
     beat = process.health.get("_beat")
