@@ -9,7 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from stream.files import FileLock
+from stream.files import FileLock, replace_file
 from weir.errors import StackError
 
 #: Below the kernel's ports for outgoing connections (32768 and up on Linux), above those of Ray's default workers (10002 to 19999).
@@ -45,7 +45,7 @@ def claim_block(home: Path, preferred: int) -> range:
         if block is None:
             order = [(preferred + step) % _BLOCKS for step in range(_BLOCKS)]
             block = next((number for number in order if number not in claims), order[0])
-            (directory / str(block)).write_text(str(home), encoding="utf-8")
+            replace_file(directory / str(block), str(home))
     first = FIRST_PORT + block * BLOCK_WIDTH
     return range(first, first + BLOCK_WIDTH)
 

@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import socket
 import tempfile
 from pathlib import Path
@@ -85,6 +86,20 @@ def test_the_block_of_a_deleted_home_is_free_again(tmp_path):
     other.mkdir()
     number = (block.start - FIRST_PORT) // BLOCK_WIDTH
     assert claim_block(other, number) == block
+
+
+def test_a_claim_that_cannot_be_written_leaves_the_block_free(tmp_path):
+    home, other = tmp_path / "home", tmp_path / "other"
+    for one in (home, other):
+        one.mkdir()
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most[1]))  # as a full disk: files can be created, and not written
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            claim_block(home, 7)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert claim_block(other, 7).start == FIRST_PORT + 7 * BLOCK_WIDTH
 
 
 def test_no_port_is_claimed_behind_a_link_that_another_user_could_have_made(tmp_path):
