@@ -5,6 +5,7 @@ import sys
 import time
 
 import httpx
+import msgspec
 
 _LOG = logging.getLogger(__name__)
 #: MLflow deletes a batch in one transaction, during which it stores no traces.
@@ -14,13 +15,20 @@ _PAUSE_SECONDS = 600.0
 _TIMEOUT_SECONDS = 60.0
 
 
+class _Deleted(msgspec.Struct):
+    traces_deleted: int = 0
+
+
 def delete_traces(address: str, before: float) -> int:
-    """Delete the oldest traces that began before the clock time `before`, at most 500; return their number."""
+    """Delete the oldest traces that began before the clock time `before`, at most 500; return their number.
+
+    Raises httpx.HTTPError, or ValueError for an answer that is not MLflow's.
+    """
     query = {"experiment_id": "0", "max_timestamp_millis": int(before * 1000), "max_traces": _BATCH}
     url = f"{address}/api/3.0/mlflow/traces/delete-traces"
     response = httpx.post(url, json=query, timeout=_TIMEOUT_SECONDS, trust_env=False)
     response.raise_for_status()
-    return int(response.json().get("traces_deleted", 0))
+    return msgspec.json.decode(response.content, type=_Deleted).traces_deleted
 
 
 def run(address: str, hours: float) -> None:
@@ -30,7 +38,7 @@ def run(address: str, hours: float) -> None:
         time.sleep(pause)
         try:
             deleted = delete_traces(address, time.time() - hours * 3600)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ValueError) as error:
             _LOG.warning(
                 "old traces of MLflow at %s were not deleted; the next attempt is in 10 minutes: %s", address, error
             )
