@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -93,14 +94,16 @@ class CpuCollector(Collector):
         self._used = used
         self._living: dict[int, float] = {}
         self._ended = 0.0
+        self._lock = threading.Lock()  # each scrape has its own thread
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
         """Yield the present total processor time."""
-        pids = set(self._pids())
-        self._ended += sum(seconds for pid, seconds in self._living.items() if pid not in pids)
-        self._living = {pid: max(self._used(pid), self._living.get(pid, 0.0)) for pid in pids}
-        total = self._ended + sum(self._living.values())
+        with self._lock:
+            pids = set(self._pids())
+            self._ended += sum(seconds for pid, seconds in self._living.items() if pid not in pids)
+            self._living = {pid: max(self._used(pid), self._living.get(pid, 0.0)) for pid in pids}
+            total = self._ended + sum(self._living.values())
         yield CounterMetricFamily(
             "weir_score_cpu_seconds", "Processor time of this worker and its model processes", total
         )

@@ -1,4 +1,7 @@
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry
 
@@ -49,3 +52,24 @@ def test_processor_time_includes_model_processes_and_never_decreases():
     used[3] = 1.0
     assert total() == 16.0
     assert cpu_seconds(os.getpid()) > 0
+
+
+def test_two_scrapes_at_the_same_time_count_an_ended_process_once():
+    pids, both = [1, 2], threading.Barrier(2)
+
+    def used(_pid):
+        if len(pids) == 1:
+            with suppress(threading.BrokenBarrierError):  # the second scrape waits for the first
+                both.wait(0.2)
+        return 5.0
+
+    collector = CpuCollector(CollectorRegistry(), lambda: pids, used)
+
+    def total(_scrape=0):
+        (counter,) = collector.collect()
+        return counter.samples[0].value
+
+    assert total() == 10.0
+    pids.remove(2)
+    with ThreadPoolExecutor(2) as scrapers:
+        assert [*scrapers.map(total, range(2))] == [10.0, 10.0]
