@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 from serving.api_keys import KeyRing, Principal
 from serving.authentication import authenticate, check_scope
 from serving.errors import ServingError, UnreadablePayload, log_failure
-from serving.http import Headers, Receive, Reply, Scope, Send, Slots, headers_of, read_body
+from serving.http import ClientStalled, Headers, Receive, Reply, Scope, Send, Slots, headers_of, read_body
 from serving.intake.exchange_pairer import ExchangePairer
 from serving.intake.genai_telemetry import NotRecorded, exchange_from_span, exchanges_from_logs
 from serving.intake.kserve import events_of, exchange_from_kserve
@@ -124,6 +124,8 @@ class Intake:
         reply = OtlpReply(send, request_id, headers_of(scope), path) if is_otlp else Reply(send, request_id)
         try:
             await self._answer(scope, path, receive, reply)
+        except ClientStalled as error:  # the server closes the connection of an answer without an end
+            _LOG.warning("request %s: %s Its connection is closed.", request_id, error.message)
         except ApiError as error:
             await reply.error(error)
         except Exception as error:  # noqa: BLE001 - the boundary: an internal error gets a response

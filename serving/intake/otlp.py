@@ -6,6 +6,7 @@ Specification: https://opentelemetry.io/docs/specs/otlp/
 import base64
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
 
 from serving.errors import UnreadablePayload
-from serving.http import Headers, Receive, Reply, Send, read_body
+from serving.http import ClientStalled, Headers, Receive, Reply, Send, read_body
 from serving.intake.body_text import decoded
 from serving.intake.body_values import check_json, check_protobuf, repaired_protobuf
 from serving.openai_api.errors import ApiError, invalid
@@ -78,8 +79,9 @@ class OtlpReply(Reply):
         await self._send_message(response, 200, None)
 
     async def error(self, error: ApiError) -> None:
-        """Send an error as ``google.rpc.Status``."""
-        await self._send_message(Status(message=error.message), error.status, error.headers)
+        """Send an error as ``google.rpc.Status``; raises no ClientStalled."""
+        with suppress(ClientStalled):
+            await self._send_message(Status(message=error.message), error.status, error.headers)
 
     async def _send_message(self, message: Message, status: int, headers: Headers | None) -> None:
         content = json_format.MessageToJson(message).encode() if self._is_json else message.SerializeToString()

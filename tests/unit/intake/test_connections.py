@@ -5,12 +5,14 @@ import contextlib
 import json
 from contextlib import asynccontextmanager
 
+import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support.gateway import KEY, write_keys
 from support.intake import EXPECTED, litellm_payload
 from support.stack import free_port
 
+from serving import http
 from serving.intake.server import run_intake
 from serving.settings import CaptureSettings, IntakeSettings
 
@@ -151,3 +153,24 @@ async def test_an_upgrade_is_answered_as_a_request_and_its_connection_counted_as
     async with running(tmp_path, connections_per_address=2) as server:
         for _ in range(4):
             assert (await server.asked("127.0.0.2", request))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/intake/litellm", "/v1/traces"])
+@pytest.mark.parametrize("body", [b"", b"[]"])
+async def test_a_client_that_reads_nothing_of_its_answer_raises_no_error_in_the_server(
+    running, monkeypatch, path, body
+):
+    """An empty body is a valid export of OTLP and no valid log, and the other way round."""
+    monkeypatch.setattr(http, "SEND_SECONDS", 0.05)
+    headers = [(b"authorization", f"Bearer {KEY}".encode()), (b"content-type", b"application/x-protobuf")]
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    async def send(message):
+        sent.append(message["type"])
+        await asyncio.Event().wait()
+
+    await running.app({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send)
+    assert sent == ["http.response.start"], "no more is sent"
