@@ -164,6 +164,15 @@ class ClientStalled(ApiError):
         )
 
 
+async def send_in_time(send: Send, message: Message) -> None:
+    """Send `message`; raises ClientStalled if the client reads nothing of its answer for `SEND_SECONDS`."""
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await send(message)
+    except TimeoutError:
+        raise ClientStalled(SEND_SECONDS) from None
+
+
 class Reply:
     """The response to one request, as one JSON body or as a stream of events.
 
@@ -172,7 +181,7 @@ class Reply:
     """
 
     def __init__(self, send: Send, request_id: str) -> None:
-        self._asgi_send = send
+        self._send = send
         self._request_id = request_id
         self.status: int | None = None
         self.headers: dict[str, str] = {}
@@ -213,14 +222,7 @@ class Reply:
         await self._send_body(b"data: [DONE]\n\n" if marker else b"")
 
     async def _send_body(self, body: bytes, *, more: bool = False) -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-    async def _send(self, message: Message) -> None:
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self._asgi_send(message)
-        except TimeoutError:
-            raise ClientStalled(SEND_SECONDS) from None
+        await send_in_time(self._send, {"type": "http.response.body", "body": body, "more_body": more})
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]], extra: Headers | None) -> None:
         headers.append((b"x-request-id", self._request_id.encode()))
@@ -229,4 +231,4 @@ class Reply:
             for name, value in (self.headers | dict(extra or {})).items()
         ]
         self.status = status
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await send_in_time(self._send, {"type": "http.response.start", "status": status, "headers": headers})

@@ -5,6 +5,7 @@ host name resolves to 127.0.0.1 (DNS rebinding). So every request needs an allow
 or the token. The console's own page must send each request that changes state and uses a session.
 """
 
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +13,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.http import ClientStalled, send_in_time
 from weir.console.sessions import SESSION_SECONDS, Sessions
 
 #: No inline script or style, no other host, no frame.
@@ -55,9 +57,8 @@ class RequestGuard:
         response = self._rejection(scope, headers)
         if response is None:
             scope.setdefault("state", {})["session"] = self._session(headers)
-            await self._app(scope, receive, _with_headers(send))
-        else:
-            await response(scope, receive, _with_headers(send))
+        with suppress(ClientStalled):  # the server closes the connection of an answer without an end
+            await (response or self._app)(scope, receive, _with_headers(send))
 
     def _rejection(self, scope: Scope, headers: Headers) -> Response | None:
         if headers.get("host", "").lower() not in self._hosts:
@@ -124,6 +125,6 @@ def _with_headers(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value
-        await send(message)
+        await send_in_time(send, message)
 
     return sending

@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import time
 
@@ -6,12 +7,16 @@ import msgspec
 import pytest
 from support.console_page import served_console
 
+from serving import http
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.wire import Event, Feedback, SilenceRecord
 from weir.console import live_updates as live
+from weir.console.app import console_app
 from weir.console.live_updates import LiveEndpoint
-from weir.console.sessions import ensure_token
+from weir.console.sessions import Sessions, ensure_token
+
+PORT = 18_080
 
 
 @pytest.fixture
@@ -127,6 +132,30 @@ async def test_a_client_without_changes_gets_empty_states_so_its_page_can_see_th
         async for line in answer.aiter_lines():
             if line == "data: {}":
                 break
+
+
+async def test_a_page_that_reads_nothing_frees_its_place(ledger, settings, monkeypatch):
+    """As a page in a browser tab that sleeps: its connection is open, so nothing else ends the stream."""
+    monkeypatch.setattr(live, "_MAX_CLIENTS", 1)
+    monkeypatch.setattr(http, "SEND_SECONDS", 0.05)
+    ledger.beat(time.time())
+    secret = ensure_token(settings.home)
+    app = console_app(settings, Sessions(secret), PORT)
+    headers = {"host": f"127.0.0.1:{PORT}", "authorization": f"Bearer {secret}"}
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+        if len(sent) > 1:
+            await asyncio.Event().wait()
+
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": "/api/live", "query_string": b"", "headers": encoded}
+    await asyncio.wait_for(app(scope, asyncio.Event().wait, send), 30)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    monkeypatch.setattr(live, "_LONGEST_SECONDS", 0.0)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console") as client:
+        assert (await client.get("/api/live", headers=headers)).status_code == 200
 
 
 async def test_a_client_is_served_over_http_and_one_too_many_is_rejected(ledger, monkeypatch):
