@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
-from stream.ledger.schema import open_decisions, transaction
+from stream.ledger.schema import ALERT, JSON, RETRAINING, open_decisions, transaction
 from stream.ledger.window_history import expire_windows, store_window
 from stream.runbook import ACCURACY, DETECTOR_PREFIX, SILENCE
 from stream.wire import OWN_TENANT, AlertRecord, Event, FindingRecord, RetrainingRecord, SilenceRecord
@@ -21,10 +21,6 @@ OWN_DETECTORS = (ACCURACY, "coverage", "gap", "lag", "spool")
 _CHANGES = 200_000
 #: Number of newest suppressions that are kept: nearly every alert has one.
 _SUPPRESSED = 200_000
-
-_JSON = msgspec.json.Encoder(order="deterministic")
-_ALERT = msgspec.json.Decoder(AlertRecord)
-_RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +86,7 @@ class Decisions(LedgerFile):
 
     def _store_alert(self, data: AlertRecord, traceparent: str) -> None:
         what = (data.alert_id, data.revision, data.state, data.detector, data.tenant, data.model, data.side)
-        row = (*what, data.opened_at, data.resolved_at, data.at, traceparent, _JSON.encode(data).decode())
+        row = (*what, data.opened_at, data.resolved_at, data.at, traceparent, JSON.encode(data).decode())
         self.database.execute(
             "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " revision = excluded.revision, state = excluded.state, resolved_at = excluded.resolved_at,"
@@ -112,14 +108,14 @@ class Decisions(LedgerFile):
         self.database.execute(
             "INSERT INTO silences VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
             " at = excluded.at, record = excluded.record WHERE excluded.at >= at",
-            (data.silence_id, data.at, _JSON.encode(data).decode()),
+            (data.silence_id, data.at, JSON.encode(data).decode()),
         )
 
     def _retraining(self, record: LogRecord, _event: Event, data: RetrainingRecord) -> None:
         self.database.execute(  # a renewed lease has the same time
             "INSERT INTO retraining VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset,"
             " at = max(at, excluded.at), record = iif(excluded.at >= at, excluded.record, record)",
-            (data.retraining_id, data.state, data.at, _JSON.encode(data).decode(), record.offset),
+            (data.retraining_id, data.state, data.at, JSON.encode(data).decode(), record.offset),
         )
         links = [(alert_id, data.retraining_id) for alert_id in data.alert_ids]
         self.database.executemany("INSERT OR IGNORE INTO retraining_alerts VALUES (?, ?)", links)
@@ -142,7 +138,7 @@ class Decisions(LedgerFile):
             " (SELECT at FROM retraining WHERE state = 'suppressed' ORDER BY at DESC LIMIT 1 OFFSET ?) RETURNING record",
             (_SUPPRESSED,),
         )
-        records = [_RETRAINING.decode(record) for (record,) in deleted.fetchall()]
+        records = [RETRAINING.decode(record) for (record,) in deleted.fetchall()]
         links = [(alert_id, one.retraining_id) for one in records for alert_id in one.alert_ids]
         self.database.executemany("DELETE FROM retraining_alerts WHERE alert_id = ? AND retraining_id = ?", links)
 
@@ -169,7 +165,7 @@ class Decisions(LedgerFile):
         with transaction(self.database):
             for alert in alerts:
                 record = alert.record
-                row = (record.alert_id, record.revision, alert.traceparent, _JSON.encode(record).decode())
+                row = (record.alert_id, record.revision, alert.traceparent, JSON.encode(record).decode())
                 self.database.execute("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?)", row)
                 self._store_alert(record, alert.traceparent)
 
@@ -180,7 +176,7 @@ class Decisions(LedgerFile):
 
     def _outgoing(self, table: str, *parameters: str) -> list[OutgoingAlert]:
         rows = self.database.execute(f"SELECT record, traceparent FROM {table}", parameters)  # noqa: S608 - constants
-        return [OutgoingAlert(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
+        return [OutgoingAlert(record=ALERT.decode(record), traceparent=parent) for record, parent in rows]
 
     def acknowledged(self, record: AlertRecord) -> None:
         """Delete `record` from the outbox."""
@@ -190,5 +186,5 @@ class Decisions(LedgerFile):
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Store `heartbeat`."""
-        encoded = _JSON.encode(heartbeat).decode()
+        encoded = JSON.encode(heartbeat).decode()
         self.database.execute("INSERT OR REPLACE INTO meta VALUES ('heartbeat', ?)", (encoded,))

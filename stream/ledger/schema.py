@@ -12,7 +12,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from stream.wire import AlertRecord, RetrainingRecord
+
 StructT = TypeVar("StructT")
+#: The JSON of the records in the tables.
+JSON = msgspec.json.Encoder(order="deterministic")
+ALERT, RETRAINING = msgspec.json.Decoder(AlertRecord), msgspec.json.Decoder(RetrainingRecord)
 #: A file of another version is deleted and read again from the log.
 SCHEMA_VERSION = 11
 #: The write-ahead log is cut to this size after a larger transaction; SQLite's default keeps its largest size until the last connection closes.

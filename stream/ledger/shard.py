@@ -14,12 +14,10 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from stream.ledger.detector_health import DetectorHealth
 from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
 from stream.ledger.queries.reviews import IS_REVIEW
-from stream.ledger.schema import open_shard, transaction
+from stream.ledger.schema import JSON, open_shard, transaction
 from stream.ledger.sources import VERDICTS_SINCE, advance_source, awaited_tick, capture_tick
 from stream.wire import (
     ABORTED,
@@ -60,7 +58,6 @@ INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPD
   part = excluded.part, spans = excluded.spans
 WHERE label = 'error' AND excluded.label <> 'error'
 """
-_JSON = msgspec.json.Encoder(order="deterministic")
 
 
 class Shard(LedgerFile):
@@ -122,7 +119,7 @@ class Shard(LedgerFile):
             data.usage.completion_tokens,
             data.latency_seconds,
             data.time_to_first_token_seconds,
-            None if data.guard is None else _JSON.encode(data.guard).decode(),
+            None if data.guard is None else JSON.encode(data.guard).decode(),
         )
         if data.status != ABORTED and event.time >= self.floor:
             self._delete_substitute(event.id)
@@ -206,7 +203,7 @@ class Shard(LedgerFile):
 
     def _insert_verdict(self, event: Event, data: Verdict) -> bool:
         what = (data.event_id, data.detector, data.version, data.side)
-        decision = (data.flagged, data.label, data.score, data.covered, data.part, _JSON.encode(data.spans).decode())
+        decision = (data.flagged, data.label, data.score, data.covered, data.part, JSON.encode(data.spans).decode())
         row = (*what, *decision, event.time)
         return self.database.execute(_INSERT_VERDICT, row).rowcount == 1
 
@@ -237,7 +234,7 @@ class Shard(LedgerFile):
         if event.time < self.floor:
             return
         what = (data.event_id, data.detector, data.version, data.method, data.base, data.score, data.attributed)
-        row = (*what, _JSON.encode(data.words[:_WORDS]).decode(), event.time)
+        row = (*what, JSON.encode(data.words[:_WORDS]).decode(), event.time)
         self.database.execute("INSERT OR IGNORE INTO explanations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     # -- sources, gaps, feedback

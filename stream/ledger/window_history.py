@@ -10,14 +10,13 @@ from typing import Any
 
 import msgspec
 
-from stream.ledger.schema import select
+from stream.ledger.schema import JSON, select
 from stream.wire import OWN_TENANT, FindingRecord, side_and_part
 
 #: Number of newest windows that are kept: a day of 30 s windows of 170 streams.
 _MOST = 500_000
 _STREAMS = 200
 _POINTS = 1_440
-_JSON = msgspec.json.Encoder(order="deterministic")
 _OF_STREAM = "tenant = ? AND model = ? AND side = ? AND detector = ? AND time BETWEEN ? AND ?"
 
 
@@ -75,7 +74,7 @@ def store_window(database: sqlite3.Connection, finding: FindingRecord) -> None:
     side = side_and_part(finding.side, finding.part, finding.model_version)
     name = (finding.tenant, finding.model, side, finding.detector)
     numbers = (finding.statistic, finding.limit, finding.alarm, finding.feature)
-    details = _JSON.encode(finding.details).decode()
+    details = JSON.encode(finding.details).decode()
     database.execute(
         "INSERT OR IGNORE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*name, finding.time, finding.bucket_seconds or 0.0, *numbers, finding.events, details),

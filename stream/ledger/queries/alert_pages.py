@@ -8,12 +8,10 @@ import msgspec
 
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
 from stream.ledger.queries.reviews import Review, reviewed_alerts, reviews_of
-from stream.ledger.schema import select
+from stream.ledger.schema import ALERT, RETRAINING, select
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, RetrainingRecord
 
-_ALERT = msgspec.json.Decoder(AlertRecord)
-_RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 _CHANGES = 500
 _FILTERS = ("state", "severity", "detector", "tenant", "model", "side")
 
@@ -104,7 +102,7 @@ def alert_page(
 ) -> AlertPage:
     """Return a page of alerts; `now` (seconds since the epoch) decides which silences are active."""
     rows = _rows(database, query, reviewed_alerts(shards) if query.unreviewed else [])
-    alerts = [_ALERT.decode(record) for *_position, record in rows[: query.limit]]
+    alerts = [ALERT.decode(record) for *_position, record in rows[: query.limit]]
     reviews = reviews_of(shards, alerts)
     return AlertPage(
         alerts=[alert_row(alert, silences, reviews, now) for alert in alerts], next=_next_page(rows, query.limit)
@@ -157,7 +155,7 @@ def alert_row(record: AlertRecord, silences: Silences, reviews: Mapping[str, Seq
 def alert_of(database: sqlite3.Connection, alert_id: str) -> AlertRecord | None:
     """Return the newest record of an alert, or None if the ledger has no such alert."""
     row = database.execute("SELECT record FROM alerts WHERE alert_id = ?", (alert_id,)).fetchone()
-    return _ALERT.decode(row[0]) if row else None
+    return ALERT.decode(row[0]) if row else None
 
 
 def alert_changes(database: sqlite3.Connection, alert_id: str) -> list[AlertChange]:
@@ -177,7 +175,7 @@ def changed_since(database: sqlite3.Connection, seq: int, limit: int) -> tuple[i
         (seq, limit),
     ).fetchall()
     newest = database.execute("SELECT ifnull(max(seq), 0) FROM alert_changes").fetchone()[0]
-    return int(newest), [_ALERT.decode(record) for (record,) in rows]
+    return int(newest), [ALERT.decode(record) for (record,) in rows]
 
 
 def firing_counts(database: sqlite3.Connection) -> dict[str, int]:
@@ -193,7 +191,7 @@ def retraining_page(database: sqlite3.Connection, before: Cursor, limit: int) ->
         " ORDER BY at DESC, id DESC LIMIT ?",
         (*before, limit + 1),
     ).fetchall()
-    records = [_RETRAINING.decode(record) for _at, _id, record in rows[:limit]]
+    records = [RETRAINING.decode(record) for _at, _id, record in rows[:limit]]
     histories: dict[str, list[RetrainingRecord]] = {record.retraining_id: [] for record in records}
     events = database.execute(
         "SELECT r.retraining_id, r.record FROM json_each(?) w CROSS JOIN retraining r ON r.retraining_id = w.value"
@@ -201,5 +199,5 @@ def retraining_page(database: sqlite3.Connection, before: Cursor, limit: int) ->
         (msgspec.json.encode(list(histories)).decode(),),
     )
     for retraining_id, record in events:
-        histories[retraining_id].append(_RETRAINING.decode(record))
+        histories[retraining_id].append(RETRAINING.decode(record))
     return RetrainingPage(retraining=records, next=_next_page(rows, limit), histories=histories)

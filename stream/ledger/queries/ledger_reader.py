@@ -20,6 +20,7 @@ from stream.ledger.queries.request_pages import (
 )
 from stream.ledger.queries.request_story import RequestStory, consistency_of, gap_of, request_events, request_story
 from stream.ledger.queries.reviews import DetectorPrecision, ReviewedAlert, detector_precision, scores_of_reviewed
+from stream.ledger.schema import ALERT
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
 
@@ -58,7 +59,7 @@ class LedgerReader:
     def own_alerts(self) -> list[AlertRecord]:
         """Return the firing alerts about Weir itself, oldest first. Alerts about a model are left out."""
         query = "SELECT record FROM alerts WHERE tenant = ? AND model = '' AND state = 'firing' ORDER BY opened_at"
-        return [msgspec.json.decode(record, type=AlertRecord) for record in self._decisions(query, OWN_TENANT)]
+        return [ALERT.decode(record) for record in self._decisions(query, OWN_TENANT)]
 
     def silences(self) -> Silences:
         """Return the silences of operators, active and expired."""

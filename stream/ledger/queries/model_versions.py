@@ -4,7 +4,7 @@ import sqlite3
 
 import msgspec
 
-from stream.wire import RetrainingRecord
+from stream.ledger.schema import RETRAINING
 
 
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ def model_versions(decisions: sqlite3.Connection, limit: int) -> list[ModelVersi
         " FROM retraining WHERE ifnull(json_extract(record, '$.model_version'), '') <> '') WHERE age = 1 ORDER BY at DESC, retraining_id"
     )
     for (text,) in rows:
-        record = msgspec.json.decode(text, type=RetrainingRecord)
+        record = RETRAINING.decode(text)
         if record.model_version not in found:
             found[record.model_version] = ModelVersion(
                 version=record.model_version,

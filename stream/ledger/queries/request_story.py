@@ -5,12 +5,10 @@ import sqlite3
 import msgspec
 
 from stream.ledger.queries.judgments import Judgments
-from stream.ledger.schema import named_rows, select
+from stream.ledger.schema import ALERT, RETRAINING, named_rows, select
 from stream.wire import AlertRecord, GuardStop, RetrainingRecord, Span, TraceParent, Usage, Verdict, WordWeight
 from stream.wire.ids import consistency_request_id
 
-_ALERT = msgspec.json.Decoder(AlertRecord)
-_RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 _GUARD = msgspec.json.Decoder(GuardStop)
 _SPANS = msgspec.json.Decoder(tuple[Span, ...])
 _WORDS = msgspec.json.Decoder(tuple[WordWeight, ...])
@@ -240,7 +238,7 @@ def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Con
                 " AND (at < ?5 OR json_extract(record, '$.evidence_total') > ifnull(json_array_length(record, '$.evidence'), 0))",
                 (events.tenant, events.model, note.verdict.side, note.verdict.detector, note.time),
             ).fetchall()
-    alerts = {alert.alert_id: alert for alert in (_ALERT.decode(row[0]) for row in rows)}
+    alerts = {alert.alert_id: alert for alert in (ALERT.decode(row[0]) for row in rows)}
     ordered = tuple(sorted(alerts.values(), key=lambda alert: (alert.opened_at, alert.alert_id)))
     retraining = tuple(retraining_of(decisions, list(alerts)))
     return RequestStory(request_id=request_id, events=events, alerts=ordered, retraining=retraining)
@@ -256,6 +254,6 @@ def retraining_of(decisions: sqlite3.Connection, alert_ids: list[str]) -> list[R
             (alert_id,),
         )
         for (encoded,) in rows:
-            record = _RETRAINING.decode(encoded)
+            record = RETRAINING.decode(encoded)
             records[record.retraining_id, record.state] = record
     return sorted(records.values(), key=lambda record: (record.at, record.retraining_id))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from stream.ledger.queries.proportion import wilson
+from stream.ledger.schema import ALERT
 from stream.wire import AlertRecord
 
 REVIEW_LABELS = ("right", "wrong")
@@ -85,7 +86,7 @@ def scores_of_reviewed(
     """Return the reviewed alerts that opened at or after `since` (seconds since the epoch), of all tenants if `tenant` is ""."""
     names = sorted({alert_id for alert_id, _tenant in reviewed_alerts(shards)})
     alerts = [
-        msgspec.json.decode(record, type=AlertRecord)
+        ALERT.decode(record)
         for (record,) in decisions.execute(
             "SELECT a.record FROM json_each(?) w CROSS JOIN alerts a ON a.alert_id = w.value WHERE a.opened_at >= ?",
             (msgspec.json.encode(names).decode(), since),
