@@ -6,7 +6,6 @@ for tenant ``default``, is kept in ``$WEIR_HOME/api-key``; the sentinels' key, f
 
 import contextlib
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import msgspec
 
 from serving.api_keys import DEFAULT_SCOPES, ApiKey, KeyFile, KeyScope, decode_keys, keys_path
 from stream.count_text import count_text
-from stream.files import FileLock, replace_file
+from stream.files import FileLock, replace_file, write_json
 from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
 
@@ -146,5 +145,4 @@ def _locked(home: Path) -> FileLock:
 
 
 def _write(home: Path, keys: list[ApiKey]) -> None:
-    document = json.loads(msgspec.json.encode(KeyFile(keys)))
-    replace_file(keys_path(home), json.dumps(document, indent=2) + "\n", durable=True)
+    write_json(keys_path(home), KeyFile(keys), durable=True)

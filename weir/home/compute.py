@@ -1,7 +1,6 @@
 """The numeric type and the device of the encoder: decided once for each deployment, so that a verdict does not depend on the worker."""
 
 import contextlib
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import msgspec
 
 from detectors.errors import UnsupportedError
 from detectors.models.compute import Compute, best_precision
-from stream.files import replace_file
+from stream.files import write_json
 from weir.errors import SettingsError
 from weir.settings import Settings
 
@@ -47,7 +46,7 @@ def save_decision(settings: Settings) -> None:
     if not path.exists():
         best = _best()
         draft = path.with_suffix(f".{os.getpid()}")
-        replace_file(draft, json.dumps({"precision": best.precision, "device": best.device}) + "\n")
+        write_json(draft, {"precision": best.precision, "device": best.device})
         with contextlib.suppress(FileExistsError):  # of workers that start together, the first decides
             os.link(draft, path)
         draft.unlink()

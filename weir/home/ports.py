@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from stream.files import replace_file
+from stream.files import write_json
 from weir.errors import StackError
 from weir.home.port_blocks import claim_block
 
@@ -139,7 +139,7 @@ def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list
     taken = [port for name, first in good.items() for port in _ports_of(name, first)]
     ports = good | choose_ports([name for name in names if name not in good], block, taken)
     if ports != saved:
-        replace_file(ports_path(home), json.dumps(ports, indent=2) + "\n")
+        write_json(ports_path(home), ports)
     return ports, busy
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from stream.files import replace_file
+from stream.files import write_json
 from weir.errors import StackError
 from weir.home.ports import not_started
 
@@ -90,7 +90,7 @@ def save_plan(plan: Plan) -> None:
     """Write the plan to a file that only its owner can read."""
     path = plan_path(Path(plan.home))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_file(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
+    write_json(path, plan)
 
 
 def load_plan(home: Path) -> Plan:

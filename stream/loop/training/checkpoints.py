@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from stream.files import file_digest, replace_file, replace_folder
+from stream.files import file_digest, replace_folder, write_json
 
 _MANIFEST = "weir-checkpoint.json"
 _PREFIX = "checkpoint-"
@@ -38,7 +38,7 @@ def describe(draft: Path, *, key: str, seconds: float, numbers: dict[str, float]
     """
     digests = {str(path.relative_to(draft)): file_digest(path) for path in sorted(draft.rglob("*")) if path.is_file()}
     manifest = _Manifest(key=key, seconds=seconds, files=digests, numbers=numbers)
-    replace_file(draft / _MANIFEST, msgspec.json.encode(manifest), durable=True)
+    write_json(draft / _MANIFEST, manifest, durable=True)
 
 
 def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
