@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from stream.errors import TopicMismatch, TopicMissing
 from stream.kafka.clients import BROKER_ERRORS, discard_producer, new_producer, start_client
 from stream.kafka.topic_checks import check_topics
+from stream.pause import BackOff
 from stream.wire import TopicNames
 
 _LOG = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class Delivery:
 
     async def run(self) -> None:
         """Start a producer, replace it when its lease is lost, and repeat until cancelled."""
-        backoff, lost = _FIRST_BACKOFF_SECONDS, False
+        back_off, lost = BackOff(_FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS), False
         while True:
             producer: AIOKafkaProducer | None = None
             try:
@@ -141,7 +142,7 @@ class Delivery:
                 lost = True
                 self._on_status(f"the producer was lost: {self._lease.reason}")
                 if asyncio.get_running_loop().time() - began > _LAST_BACKOFF_SECONDS:
-                    backoff = _FIRST_BACKOFF_SECONDS
+                    back_off.reset()
             except (*BROKER_ERRORS, TopicMissing, TopicMismatch) as error:
                 name, text = type(error).__name__, str(error)
                 # The texts of aiokafka's errors begin with their names.
@@ -150,8 +151,7 @@ class Delivery:
                 self._ready.clear()
                 if producer is not None:
                     await _discard(producer)
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
+            await asyncio.sleep(back_off.seconds())
 
     async def _start(self) -> AIOKafkaProducer:
         producer = new_producer(

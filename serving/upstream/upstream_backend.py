@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -34,6 +33,7 @@ from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_client import UpstreamClient
 from stream.certificates import trusted_certificates
 from stream.count_text import count_text
+from stream.pause import BackOff
 from stream.telemetry import traceparent_of
 
 _LOG = logging.getLogger(__name__)
@@ -147,9 +147,10 @@ class UpstreamBackend:
         A failure that opens the circuit ends the retries, so that the client receives this failure.
         """
         retries = 0 if request.shadow else self._settings.upstream_retries
+        back_off = BackOff(_FIRST_DELAY_SECONDS, _MAX_DELAY_SECONDS)
         for attempt in range(retries + 1):
             final = attempt == retries
-            delay = random.uniform(0.5, 1) * min(_FIRST_DELAY_SECONDS * 2**attempt, _MAX_DELAY_SECONDS)  # noqa: S311
+            delay = back_off.seconds()
             try:
                 response = await self._send(request)
             except UpstreamFailure as failure:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -11,6 +10,7 @@ import httpx
 
 from stream.bridge.metrics import BridgeMetrics
 from stream.certificates import CERTIFICATE_FIX, is_certificate_error
+from stream.pause import BackOff
 
 _LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 0.5
@@ -18,23 +18,6 @@ _FIRST_SECONDS = 0.5
 _ANSWER_SECONDS = 30.0
 #: A smaller difference of two clocks has no effect, because the time of an answer is only as exact as the duration of its request.
 CLOCK_SECONDS = 30.0
-
-
-class BackOff:
-    """Waiting times that double from `first` to `longest` seconds, each multiplied by a random factor in [0.5, 1]."""
-
-    def __init__(self, first: float, longest: float) -> None:
-        self._first = self._next = first
-        self._longest = longest
-
-    def reset(self) -> None:
-        """Start again with `first` as the next waiting time."""
-        self._next = self._first
-
-    def seconds(self) -> float:
-        """Return the next waiting time."""
-        current, self._next = self._next, min(2 * self._next, self._longest)
-        return current * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
 class NotificationTarget:
