@@ -63,6 +63,19 @@ def test_each_row_of_the_route_has_the_topics_and_event_types_of_the_flow(key):
     assert route().get(key) == flow().get(key)
 
 
+def named_topics(module):
+    """Return the topics that the source of a module names."""
+    name = re.compile(rf"\bnames\.({'|'.join(channel.name for channel in CHANNELS)})\b")
+    # `weir status` reads only the offsets of the topics in lag.py.
+    sources = [path.read_text("utf-8") for path in (ROOT / module).rglob("*.py") if path.name != "lag.py"]
+    return {topic for source in sources for topic in name.findall(source)}
+
+
+@pytest.mark.parametrize("module", sorted({module for step in FLOW for module in step.modules}))
+def test_the_flow_has_each_topic_that_a_module_names(module):
+    assert named_topics(module) - {step.channel for step in FLOW if module in step.modules} == set()
+
+
 def test_the_modules_of_the_route_exist():
     modules = [row[1].strip("`") for row in rows("The route of one event")]
     assert len(modules) > len(CHANNELS)
