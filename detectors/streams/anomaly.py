@@ -1,5 +1,6 @@
 """Anomaly detector: compares latencies, token counts and errors with their own history, by the same test as drift."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, ClassVar
@@ -10,11 +11,18 @@ from msgspec import Meta
 from detectors.base import AlertText, Finding, Observation, StreamDetector
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.monitor import Feature, Monitor, MonitorState
-from detectors.streams.numeric_features import Moments, NumericFeatures
+from detectors.streams.numeric_features import UNIT, Moments, NumericFeatures
 from detectors.streams.river_monitor import MonitorConfig, RiverState
 
 _LATENCIES = frozenset({"latency_seconds", "time_to_first_token_seconds"})
-_ERROR = "error"
+_LATENCY, _ERROR = "latency_seconds", "error"
+#: Feature: 1 if the request was slow, else 0; see `AnomalyDetector`.
+SLOW_REQUESTS = "slow_requests"
+#: The detail of a finding that contains the lowest latency of a slow request, in seconds.
+SLOW_SECONDS = "slow_seconds"
+_SHARES = frozenset({_ERROR, SLOW_REQUESTS})
+#: A slow request takes at least so many times the geometric mean, and is so many standard deviations of the logarithm above its mean.
+_SLOW_RATIO, _SLOW_DEVIATIONS = 5.0, 3.0
 
 #: A reference is outdated if fewer than this share of at least so many learned values are in its widest region (30 % of it).
 _LEAST_SHARE, _LEARNED = 0.05, 1_000
@@ -26,6 +34,7 @@ TAILS = {
     "prompt_tokens": 2,
     "completion_tokens": 2,
     "error": 1,
+    SLOW_REQUESTS: 1,
 }
 
 
@@ -40,7 +49,7 @@ class AnomalyConfig(MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fie
     min_token_ratio
         An alarm about token counts (in ``tool_mix``: tool calls) needs a mean that rose or fell by at least this factor. 1: no minimum.
     min_error_points
-        An alarm about errors needs an increase of the error rate by at least this many percentage points.
+        An alarm about errors or slow requests needs an increase of their share by at least this many percentage points.
     """
 
     min_latency_ratio: Annotated[float, Meta(ge=1, le=100)] = 1.5
@@ -60,10 +69,14 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     -----
     State: two counts per region and half-hour, and 160 observations. An update takes about 30 µs. Errors have one region, that
     of the failed requests: a share of the reference would mix rare errors with successful requests in random order.
+
+    The mean latency hides a small share of slow requests, so their share is a feature too. A request is slow if it takes at
+    least 5 times the geometric mean of the usual latencies, and if its logarithm is 3 standard deviations above the mean of
+    the logarithms, as .1 % of log-normal latencies. Before `reference_events` latencies, no request is slow or not.
     """
 
     name: ClassVar[str] = "anomaly"
-    version: ClassVar[str] = "9"
+    version: ClassVar[str] = "10"
     config_type: ClassVar[type[msgspec.Struct]] = AnomalyConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="anomaly",
@@ -88,7 +101,8 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
                 share=1 / len(self.tails),
                 warm_up=config.reference_events,
                 fractions=self.fractions,
-                binary=name == _ERROR,
+                binary=name in _SHARES,
+                instead=_LATENCY if name == SLOW_REQUESTS else "",
             )
             for name, tails in self.tails.items()
         }
@@ -98,7 +112,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Process one bucket; see `StreamDetector.update_many`."""
         monitor, numbers = self._monitor, self._numbers
-        inputs, values = monitor.read(observations, numbers, self.config.seed)
+        inputs, values = monitor.read(self._with_slow_requests(observations), numbers, self.config.seed)
         alarms = monitor.update_many(inputs)
         # If the alarm ended in this bucket, the means are those of its start, like the change in the monitor's finding.
         starts = [row for row, (was, on) in enumerate(pairwise([False, *alarms])) if on and not was]
@@ -108,6 +122,26 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         numbers.update({name: column[first:] for name, column in values.items()}, alarms[first:])
         self._renew_outdated()
         return finding
+
+    def _with_slow_requests(self, observations: Sequence[Observation]) -> Sequence[Observation]:
+        """Add the feature of slow requests, measured by the usual latencies of earlier buckets."""
+        if (limit := self._slow_seconds()) is None:
+            return observations
+        return [
+            msgspec.structs.replace(
+                one, features=one.features | {SLOW_REQUESTS: float(one.features[_LATENCY] >= limit)}
+            )
+            if _LATENCY in one.features
+            else one
+            for one in observations
+        ]
+
+    def _slow_seconds(self) -> float | None:
+        """Return the lowest latency of a slow request; None before `reference_events` latencies, or without latencies."""
+        usual = self._numbers.moments.get(_LATENCY)
+        if usual is None or usual.count < self.config.reference_events:
+            return None
+        return math.exp(usual.mean + max(math.log(_SLOW_RATIO), _SLOW_DEVIATIONS * usual.deviation)) - UNIT
 
     def _renew_outdated(self) -> None:
         """At the end of a bucket, start a new reference for features with unusual first values, such as those of a cold start.
@@ -129,16 +163,18 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     def _explained(self, finding: Finding) -> Finding:
         finding = self._numbers.explain(finding)
-        if finding.feature == _ERROR and "share_since" in finding.details:
+        if finding.feature in _SHARES and "share_since" in finding.details:
             # A moving mean of rare errors is often below the minimum.
             details = finding.details | {"recent_mean": finding.details["share_since"]}
+            if finding.feature == SLOW_REQUESTS and (limit := self._slow_seconds()) is not None:
+                details[SLOW_SECONDS] = limit
             finding = msgspec.structs.replace(finding, details=details)
         return finding
 
     def _large(self, finding: Finding) -> bool:
         """Whether the change of the finding's feature reaches the minimum of its settings."""
         config, before, now = self.config, finding.details["reference_mean"], finding.details["recent_mean"]
-        if finding.feature == _ERROR:
+        if finding.feature in _SHARES:
             return 100.0 * (now - before) >= config.min_error_points
         if finding.feature in _LATENCIES:
             return now >= config.min_latency_ratio * before

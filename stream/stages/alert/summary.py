@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from detectors.base import AlertText
 from detectors.registry import alert_text
+from detectors.streams.anomaly import SLOW_SECONDS
 from detectors.streams.bias import PAIRED_TERMS
 from detectors.streams.tool_mix import NAMED_TOOL
 from stream.count_text import count_text
@@ -70,6 +71,9 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
     if feature == _EMBEDDING and "share_since" in details:
         share, expected = percent_text(details["share_since"]), percent_text(details["share_before"])
         return f"{share} of {texts} are outside the reference region (expected {expected})"
+    if SLOW_SECONDS in details:
+        share, expected = percent_text(details["recent_mean"]), percent_text(details["reference_mean"])
+        return f"{share} of {texts} took {details[SLOW_SECONDS]:.3g} s or longer (reference {expected})"
     if "recent_mean" in details and "reference_mean" in details:
         rises = details["recent_mean"] > details["reference_mean"]
         direction = details.get(

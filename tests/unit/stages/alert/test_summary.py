@@ -104,6 +104,12 @@ def test_a_change_of_the_called_tools_names_the_tools_if_the_finding_has_their_n
     assert named == "calls of erase, drop (tool_bucket_07) rose to 0.5 (reference 0)"
 
 
+def test_a_share_of_slow_requests_is_stated_with_its_limit_in_seconds():
+    details = {"recent_mean": 0.05, "reference_mean": 0.02, "slow_seconds": 4.267, "direction": 1.0}
+    text = change("slow_requests", "output", details)
+    assert text == "5 % of recent answers took 4.27 s or longer (reference 2 %)"
+
+
 def test_the_features_of_earlier_alarms_stay_in_the_summary():
     alarms = [
         msgspec.structs.replace(
