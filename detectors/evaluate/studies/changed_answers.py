@@ -15,17 +15,18 @@ from detectors.streams.tool_mix import tool_features
 KindT = TypeVar("KindT")
 #: Number of events after a change, alarm budget, and events of the reference.
 AFTER_CHANGE, LIMIT, REFERENCE = 400, 1000, 100
-#: Factor of the latency, factor of the number of tokens, share of errors.
-Kind = tuple[float, float, float]
+#: Factor of the latency, factor of the number of tokens, share of errors, share of requests that take 30 times as long.
+Kind = tuple[float, float, float, float]
 CHANGES: dict[str, Kind] = {
-    "latency three times as long": (3.0, 1.0, 0.01),
-    "latency half as long again": (1.5, 1.0, 0.01),
-    "answers of three times as many tokens": (1.0, 3.0, 0.01),
-    "answers of half as many tokens": (1.0, 0.5, 0.01),
-    "one in three fails": (1.0, 1.0, 0.33),
-    "one in ten fails": (1.0, 1.0, 0.1),
+    "latency three times as long": (3.0, 1.0, 0.01, 0.0),
+    "latency half as long again": (1.5, 1.0, 0.01, 0.0),
+    "answers of three times as many tokens": (1.0, 3.0, 0.01, 0.0),
+    "answers of half as many tokens": (1.0, 0.5, 0.01, 0.0),
+    "one in three fails": (1.0, 1.0, 0.33, 0.0),
+    "one in ten fails": (1.0, 1.0, 0.1, 0.0),
+    "one in twenty takes 30 times as long": (1.0, 1.0, 0.01, 0.05),
 }
-USUAL: Kind = (1.0, 1.0, 0.01)
+USUAL: Kind = (1.0, 1.0, 0.01, 0.0)
 #: Shares of the tools in the calls of an agent.
 Mix = dict[str, float]
 USUAL_MIX: Mix = {"search": 0.5, "read_file": 0.25, "run_tests": 0.15, "write_file": 0.07, "send_mail": 0.03}
@@ -41,9 +42,10 @@ MIX_CHANGES: dict[str, Mix] = {
 
 def _answers(seed: Sequence[int], kinds: Sequence[Kind]) -> Iterator[Observation]:
     rng = np.random.default_rng(seed)
-    for index, (latency, tokens, errors) in enumerate(kinds):
+    for index, (latency, tokens, errors, slow) in enumerate(kinds):
+        longer = 30.0 if slow and rng.random() < slow else 1.0
         features = {
-            "latency_seconds": float(rng.lognormal(0, 0.5)) * latency,
+            "latency_seconds": float(rng.lognormal(0, 0.5)) * latency * longer,
             "error": float(rng.random() < errors),
             "completion_tokens": float(rng.integers(5, 100)) * tokens,
         }
