@@ -5,9 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import ip_address
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -34,6 +32,7 @@ from serving.upstream.upstream_client import UpstreamClient
 from stream.certificates import trusted_certificates
 from stream.count_text import count_text
 from stream.pause import BackOff
+from stream.proxies import proxy_options
 from stream.telemetry import traceparent_of
 
 _LOG = logging.getLogger(__name__)
@@ -87,9 +86,9 @@ class UpstreamBackend:
             timeout=httpx.Timeout(settings.upstream_read_seconds, connect=settings.upstream_connect_seconds),
             # The semaphore limits the connections.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.slots_or_default),
-            trust_env=not _is_loopback(settings.base_url),
             # The context reads SSL_CERT_FILE, which httpx reads only with trust_env.
             verify=trusted_certificates(),
+            **proxy_options([settings.base_url]),
         )
         self._upstream = UpstreamClient(self._client)
 
@@ -330,14 +329,3 @@ def _is_last(chunk: OpenAIChunk, finished: dict[int, bool], expected: int) -> bo
     if chunk.get("type") in LAST_EVENTS:
         finished[0] = True
     return len(finished) >= expected and all(finished.values())
-
-
-def _is_loopback(url: str) -> bool:
-    """Return whether the host is this machine; requests to this machine never use the proxy of the environment."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -13,6 +13,7 @@ from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.notification_target import NotificationTarget
 from stream.bridge.webhook import WebhookNotifier
 from stream.certificates import trusted_certificates
+from stream.proxies import proxy_options
 from stream.settings import BridgeSettings, KafkaSettings
 
 _TIMEOUT_SECONDS = 15.0
@@ -39,7 +40,8 @@ async def run_bridge(
     metrics = BridgeMetrics(registry)
     reader = AlertReader(kafka, metrics, health)
     links = AlertLinks(runbook=bridge.runbook_url, trace=bridge.trace_url)
-    client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, verify=trusted_certificates())
+    urls = [*bridge.alertmanagers, *(settings.url for settings in bridge.webhooks.values())]
+    client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, verify=trusted_certificates(), **proxy_options(urls))
     async with client, asyncio.TaskGroup() as group:
 
         def target(kind: str, name: str, longest_seconds: float) -> NotificationTarget:

@@ -9,6 +9,13 @@ from serving.backend import ModelRequest
 from serving.settings import ModelSettings
 from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_backend import UpstreamBackend
+from stream.errors import ProxyUnusable
+
+PROXIES = [write(f"{kind}_proxy") for kind in ("http", "https", "all") for write in (str.upper, str.lower)]
+
+
+def settings(base_url):
+    return ModelSettings(engine="upstream", base_url=base_url)
 
 
 @pytest.mark.parametrize(
@@ -27,10 +34,25 @@ async def test_the_proxy_is_not_used_for_this_machine(monkeypatch, base_url, pro
         monkeypatch.setenv(name.lower(), "http://proxy.example.com:3128")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    settings = ModelSettings(engine="upstream", base_url=base_url)
-    backend = UpstreamBackend("m", settings, UpstreamMetrics(CollectorRegistry()))
+    backend = UpstreamBackend("m", settings(base_url), UpstreamMetrics(CollectorRegistry()))
     assert bool(backend._client._mounts) == proxied
     await backend.close()
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks4"])
+async def test_a_proxy_that_weir_cannot_use_is_an_error_that_names_the_variable_and_the_fix(monkeypatch, scheme):
+    for name in (*PROXIES, "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", f"{scheme}://u:secret@127.0.0.1:1080")
+    own = UpstreamBackend("m", settings("http://127.0.0.1:8001/v1"), UpstreamMetrics(CollectorRegistry()))
+    await own.close()
+    with pytest.raises(
+        ProxyUnusable, match=f"^ALL_PROXY names a proxy of type {scheme}://, .*; set such a proxy, or unset ALL_PROXY"
+    ):
+        UpstreamBackend("m", settings("https://api.example.com/v1"), UpstreamMetrics(CollectorRegistry()))
+    monkeypatch.setenv("NO_PROXY", "*")
+    other = UpstreamBackend("m", settings("https://api.example.com/v1"), UpstreamMetrics(CollectorRegistry()))
+    await other.close()
 
 
 @pytest.mark.parametrize("status", [407, 502])
@@ -50,8 +72,8 @@ async def test_a_proxy_that_rejects_its_credentials_is_reported_as_an_error_of_t
         address = f"http://weir:secret@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
         for name in ("HTTPS_PROXY", "https_proxy"):
             monkeypatch.setenv(name, address)
-        settings = ModelSettings(engine="upstream", base_url="https://api.example.com/v1", upstream_retries=1)
-        backend = UpstreamBackend("m", settings, UpstreamMetrics(CollectorRegistry()))
+        retried = ModelSettings(engine="upstream", base_url="https://api.example.com/v1", upstream_retries=1)
+        backend = UpstreamBackend("m", retried, UpstreamMetrics(CollectorRegistry()))
         request = ModelRequest(request_id="1", operation="chat", body={"messages": []})
         (rejected,) = [item async for item in backend.generate(request)]
         await backend.close()
