@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import msgspec
 from opentelemetry import trace
@@ -30,6 +31,8 @@ _EXPORT_SECONDS = 60
 _SHUTDOWN_SECONDS = 2.0
 #: A connection of the metrics port that neither sends nor reads for this time is closed: each one has a thread and a file descriptor.
 _IDLE_SECONDS = 10
+#: Maximum number of open connections of a metrics port; Prometheus and health checks need one each.
+MOST_CONNECTIONS = 64
 #: A larger ``tracestate`` is dropped; W3C Trace Context asks for at least 512 characters to be propagated.
 MAX_TRACESTATE_BYTES = 512
 #: The subject in a process's health of an event loop that does not run. Only a restart helps.
@@ -135,8 +138,29 @@ def tracestate_of(span: trace.Span) -> str:
     return state.to_header() if state else ""
 
 
-class _IPv6Server(ThreadingHTTPServer):
-    address_family = socket.AF_INET6
+class _Server(ThreadingHTTPServer):
+    """Closes its oldest connection if there are too many, so that idle connections never prevent a health check."""
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._open: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    oldest.shutdown(socket.SHUT_RDWR)  # ends its thread
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
 
 class MetricsServer:
@@ -162,8 +186,7 @@ class MetricsServer:
             "health": staticmethod(health or dict),
             "pages": staticmethod(pages or _no_page),
         }
-        kind = _IPv6Server if ":" in host else ThreadingHTTPServer
-        self._server = kind((host, port), type("Handler", (_Handler,), parts))
+        self._server = _Server((host, port), type("Handler", (_Handler,), parts))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)
 
     @property

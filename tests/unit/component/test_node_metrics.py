@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from serving.metrics_targets import MetricsTarget
-from stream.telemetry import STALLED, MetricsServer
+from stream.telemetry import MOST_CONNECTIONS, STALLED, MetricsServer
 from weir.component.node_metrics import NodeMetrics
 from weir.local.health.health_probe import probe
 
@@ -46,6 +46,16 @@ def test_a_scraper_that_follows_the_targets_reaches_every_process(door):
     }
     assert 'weir_told_total{by="gateway"} 1.0' in client.get(group["labels"]["__metrics_path__"]).text
     assert 'weir_told_total{by="serve"} 1.0' in client.get("/metrics").text
+
+
+def test_many_idle_connections_are_closed_oldest_first_and_prevent_no_health_check():
+    with served("score") as server, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", server.port)
+        idle = [stack.enter_context(socket.create_connection(address, 10)) for _ in range(3 * MOST_CONNECTIONS)]
+        assert probe(f"http://127.0.0.1:{server.port}/healthz").ok
+        assert {one.recv(1) for one in idle[: 2 * MOST_CONNECTIONS]} == {b""}
+        idle[-1].sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert idle[-1].recv(12) == b"HTTP/1.0 200"
 
 
 def test_metrics_and_health_on_an_ipv6_address():
