@@ -214,7 +214,8 @@ class _Service:
     async def _orders(self, log: DeliveryLog, producer: AIOKafkaProducer) -> None:
         """Publish the operators' decisions, then remove them from the file."""
         try:
-            orders = read_overrides(self._home)
+            with _own_files():
+                orders = read_overrides(self._home)
         except StreamError as error:
             self._health["overrides"] = str(error)
             return
@@ -263,13 +264,14 @@ class _Service:
         await publish(producer, topic, event, partition=partition)
 
     def _stored(self) -> DeliveryState:
-        try:
-            return decode(state_path(self._home).read_bytes())
-        except FileNotFoundError:
-            return DeliveryState()
-        except StateUnreadable as error:
-            _LOG.warning("%s; delivery continues from the published routes", error)
-            return DeliveryState()
+        with _own_files():
+            try:
+                return decode(state_path(self._home).read_bytes())
+            except FileNotFoundError:
+                return DeliveryState()
+            except StateUnreadable as error:
+                _LOG.warning("%s; delivery continues from the published routes", error)
+                return DeliveryState()
 
     def _store(self, log: DeliveryLog) -> None:
         with _own_files():
