@@ -1,9 +1,7 @@
 """Extract the prose of the repository's files: pages, comments, docstrings, and strings of more than one word."""
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +28,11 @@ SKIPPED = ("vendor", "weights", "__pycache__", "node_modules", "golden", "offici
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
 #: A comment after text in which no double quotation mark is open.
 _COMMENT = re.compile(r'(?:[^"#]|"(?:\\.|[^"\\])*")*#(.*)')
+#: A string of a Python module, with three or one quotation marks, or a comment.
+_PYTHON = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|' r"'''(?:\\.|[^\\])*?'''|" r'"(?:\\.|[^"\\\n])*"|' r"'(?:\\.|[^'\\\n])*'|(#[^\n]*)",
+    re.DOTALL,
+)
 _CODE = re.compile(r"(`{1,2})[^`]{1,400}\1")
 _LINK_TARGET = re.compile(r"\]\([^)]*\)")
 _SQL = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|WHERE|VALUES|FROM)\b")
@@ -86,18 +89,17 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _python(source: str, *, strings: bool) -> Iterator[Passage]:
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield Passage(token.start[0], token.string)
-    tree = ast.parse(source)
+    for match in _PYTHON.finditer(source):
+        if match[1]:
+            yield Passage(source.count("\n", 0, match.start()) + 1, match[1])
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    docstrings = {
-        id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and _has_docstring(node)
-    }
-    for node in ast.walk(tree):
+    docstrings = set()
+    for node in ast.walk(ast.parse(source)):  # a module, class or function before its docstring
+        if isinstance(node, documented) and _has_docstring(node):
+            docstrings.add(node.body[0].value)
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
             continue
-        if id(node) in docstrings:
+        if node in docstrings:
             yield Passage(node.lineno, _NAMES_ALONE.sub("", _DOCTEST.sub("", node.value)))
         elif strings and " " in node.value.strip() and not _SQL.search(node.value):
             yield Passage(node.lineno, node.value)
