@@ -63,7 +63,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     """Detector that applies patterns and a token head to the text, in linear time."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = f"13+{PII.digest[:8]}"
+    version: ClassVar[str] = f"14+{PII.digest[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
     reads: ClassVar[Reads] = Reads.PARTS
     alert: ClassVar[AlertText] = AlertText(

@@ -183,7 +183,8 @@ class PatternScanner:
                 rule.kind == "EMAIL_ADDRESS" and not _AT.search(text)
             ):
                 continue
-            matches = list(islice(rule.pattern.finditer(view.data), JUDGED + 1))
+            found = _ibans(rule, view) if rule.kind == "IBAN_CODE" else rule.pattern.finditer(view.data)
+            matches = list(islice(found, JUDGED + 1))
             if len(matches) > JUDGED:
                 reached = min(reached, view.characters(0, matches.pop().start())[1])
             spans += [span for match in matches if (span := self._judge(rule, view, match)) is not None]
@@ -286,6 +287,15 @@ def _validated(rule: _Rule, found: str) -> float:
     if valid is False or invalid:
         return 0.0
     return 1.0 if valid else rule.score
+
+
+def _ibans(rule: _Rule, view: _Text) -> Iterator[Any]:
+    """Yield the candidates; after an IBAN, the search continues at its end, because a candidate can contain the begin of the next IBAN."""
+    position = 0
+    while (match := rule.pattern.search(view.data, position)) is not None:
+        yield match
+        start, end = view.characters(*match.span())
+        position = match.end() - (end - _iban_end(rule, view.text, start, end))  # a candidate is ASCII
 
 
 def _iban_end(rule: _Rule, text: str, start: int, end: int) -> int:

@@ -57,6 +57,16 @@ def test_identifiers_after_an_escaped_line_break_or_tab_of_json_are_flagged(patt
         assert patterns.score_many([escaped])[0].flagged
 
 
+@pytest.mark.parametrize("separator", [" ", "  ", ", ", "\n", " \u00fc "])
+@pytest.mark.parametrize(
+    "first", ["AT61 1904 3002 3457 3201", "AT611904300234573201", "BE68 5390 0754 7034", "DE89 3704 0044 0532 0130 00"]
+)
+def test_each_of_several_ibans_is_found(patterns, first, separator):
+    ibans = [first, "ES91 2100 0418 4502 0005 1332", "GB82 WEST 1234 5698 7654 32"]
+    found = _spans(patterns, separator.join(ibans))
+    assert [span for span in found if span[0] == "IBAN_CODE"] == [("IBAN_CODE", iban) for iban in ibans]
+
+
 @pytest.mark.parametrize("text", TEXTS["near_misses"])
 def test_near_misses_are_not_flagged(patterns, text):
     assert not patterns.score_many([text])[0].flagged
