@@ -4,7 +4,7 @@ A body without text (an image, a tensor of numbers) is recorded as an exchange w
 """
 
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +14,7 @@ from serving.backend import ModelRequest, Operation
 from serving.decoded_json import count_of, mappings_of, repaired_json, text_of
 from serving.errors import UnreadablePayload
 from serving.inference_records import may_train, recorded_messages, sampling_parameters
+from serving.intake.anthropic_stream import MESSAGE_START, joined_message
 from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import ReportedRequest, ReportedResponse
 from serving.openai_api.accumulator import Accumulator
@@ -28,6 +29,7 @@ _DONE = b"[DONE]"
 #: First bytes of a stream of events; JSON cannot begin with them.
 _EVENT_LINES = (b"data:", b"event:", b"id:", b"retry:", b":")
 _BAD_GATEWAY = 502
+_BROKEN = {"status": "error", "error": ErrorInfo(kind=BROKEN, status=_BAD_GATEWAY)}
 #: The operation of a request whose prompt is null or has a wrong type, by the prompt's field.
 _OPERATIONS: dict[str, Operation] = {"messages": "chat", "prompt": "text_completion", "input": "responses"}
 _SHOWN_FIELDS = 8
@@ -130,8 +132,13 @@ def usage_of(raw: Any) -> Usage:
 
 
 def _streamed(raw: bytes) -> ReportedResponse:
-    """Return one response for a stream of OpenAI's chunks, or of the events of its Responses API; raises UnreadablePayload for other streams."""
+    """Return one response for a stream of OpenAI's chunks, or of events of its Responses API or of Anthropic's messages.
+
+    Raises UnreadablePayload for other streams.
+    """
     events, model = list(_events(raw)), ""
+    if any(chunk.get("type") == MESSAGE_START for _, chunk in events[:_SHOWN_FIELDS]):
+        return _streamed_message(events)
     is_response = bool(events) and str(events[0][1].get("type")).startswith("response.")
     answer = ResponsesAccumulator() if is_response else Accumulator()
     for _, chunk in events:
@@ -140,10 +147,22 @@ def _streamed(raw: bytes) -> ReportedResponse:
         model = text_of((response if isinstance(response, Mapping) else chunk).get("model")) or model
     error = _error((reported_error(name, chunk) for name, chunk in events), failed=answer.failed)
     if not (error or is_response) and events and not any("choices" in chunk for _, chunk in events):
-        raise UnreadablePayload(f"the first event of the stream has {_names(events[0][1])}; a chunk has choices")
+        raise UnreadablePayload(
+            f"the first event of the stream has {_names(events[0][1])}; a chunk has choices (OpenAI)"
+        )
     if not (error or answer.finished or raw.rstrip().endswith(_DONE)):
-        error = {"status": "error", "error": ErrorInfo(kind=BROKEN, status=_BAD_GATEWAY)}
+        error = _BROKEN
     return ReportedResponse(**error, model=model, choices=answer.recorded(), usage=answer.usage)
+
+
+def _streamed_message(events: Sequence[tuple[str, Body]]) -> ReportedResponse:
+    """Return the response for a stream of Anthropic's messages."""
+    message, complete = joined_message(chunk for _, chunk in events)
+    error = _error((reported_error(name, chunk) for name, chunk in events), failed=False)
+    if not (error or complete):
+        error = _BROKEN
+    model, usage = text_of(message.get("model")), usage_of(message["usage"])
+    return ReportedResponse(**error, model=model, choices=(choice_from(message),), usage=usage)
 
 
 def _error(failures: Iterable[UpstreamFailure | None], *, failed: bool) -> dict[str, Any]:

@@ -95,6 +95,71 @@ def test_a_streamed_response_of_the_responses_api():
     assert response_from_bytes(raw.encode()).model == "m"
 
 
+ANTHROPIC = [
+    {
+        "type": "message_start",
+        "message": {"role": "assistant", "model": "m", "content": [], "usage": {"input_tokens": 3}},
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}},
+    {"type": "ping"},
+    {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Grü"}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "ße"}},
+    {
+        "type": "content_block_start",
+        "index": 2,
+        "content_block": {"type": "tool_use", "id": "c1", "name": "get", "input": {}},
+    },
+    {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": '{"city": '}},
+    {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": '"Bonn"}'}},
+    {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}},
+    {"type": "message_stop"},
+]
+
+
+def anthropic(*events):
+    raw = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    return response_from_bytes(raw.encode())
+
+
+def test_a_stream_of_anthropics_messages_is_read_as_the_whole_message():
+    content = [
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "text", "text": "Grüße"},
+        {"type": "tool_use", "id": "c1", "name": "get", "input": '{"city": "Bonn"}'},
+    ]
+    usage = {"input_tokens": 3, "output_tokens": 2}
+    whole = {"role": "assistant", "model": "m", "content": content, "usage": usage}
+    response = anthropic(*ANTHROPIC)
+    assert response == response_from_bytes(json.dumps(whole).encode())
+    assert (response.status, response.usage) == ("complete", Usage(prompt_tokens=3, completion_tokens=2))
+    assert {"hm", "Grüße"} <= {part.text for part in response.choices[0].parts}
+    assert "Bonn" in repr(response.choices)
+
+
+def test_a_stream_of_anthropics_messages_that_is_cut_or_fails_is_an_error_with_its_text():
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "secret"}}
+    for events, kind in ((ANTHROPIC[:6], "upstream_broken"), ([*ANTHROPIC[:6], error], "upstream_error")):
+        response = anthropic(*events)
+        assert (response.status, response.error) == ("error", ErrorInfo(kind=kind, status=502))
+        assert "Grü" in texts(response.choices[0])
+        assert "secret" not in repr(response)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "content_block_start", "index": [], "content_block": 1},
+        {"type": "content_block_delta", "index": {}, "delta": []},
+        {"type": "content_block_delta", "index": 9, "delta": {"type": {}, "text": 1}},
+        {"type": "message_delta", "usage": 1},
+    ],
+)
+def test_an_event_of_anthropics_messages_with_wrong_types_is_ignored(event):
+    assert anthropic(ANTHROPIC[0], event, *ANTHROPIC[1:]) == anthropic(*ANTHROPIC)
+
+
 @pytest.mark.parametrize("change", [("\n", "\r\n"), ('"index"', '\ndata: "index"'), ("data: [DONE]\n\n", "")], ids=repr)
 def test_streams_in_the_formats_of_different_servers_are_read(change):
     chunks = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in CASES["stream"])
