@@ -1,7 +1,5 @@
 """The numeric type and the device of the encoder: decided once for each deployment, so that a verdict does not depend on the worker."""
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +7,7 @@ import msgspec
 
 from detectors.errors import UnsupportedError
 from detectors.models.compute import Compute, best_precision
-from stream.files import write_json
+from stream.files import FileLock, write_json
 from weir.errors import SettingsError
 from weir.settings import Settings
 
@@ -44,12 +42,10 @@ def save_decision(settings: Settings) -> None:
     """
     path = compute_path(settings.home)
     if not path.exists():
-        best = _best()
-        draft = path.with_suffix(f".{os.getpid()}")
-        write_json(draft, {"precision": best.precision, "device": best.device})
-        with contextlib.suppress(FileExistsError):  # of workers that start together, the first decides
-            os.link(draft, path)
-        draft.unlink()
+        with FileLock.acquire(path.with_name(".compute.lock")):  # of workers that start together, the first decides
+            if not path.exists():
+                best = _best()
+                write_json(path, {"precision": best.precision, "device": best.device})
     try:
         _decision(settings).check()
     except UnsupportedError as error:

@@ -1,8 +1,13 @@
 """The numeric type of a home: the first worker decides it, and a worker that does not support it does not start."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
 import pytest
 
 from detectors.models import compute
+from stream.files import replace_file
 from stream.settings import DetectorSettings, ScoreSettings
 from weir.errors import SettingsError
 from weir.home.compute import compute_path, decided, save_decision
@@ -32,6 +37,21 @@ def test_the_first_worker_decides_the_numeric_type_and_later_workers_use_it(sett
     on(monkeypatch, "avx512_bf16")
     save_decision(settings)
     assert precision(settings) == "float32"
+
+
+def test_two_workers_that_start_together_make_one_decision(settings, monkeypatch):
+    """They can have the same pid: each container has its own pids, and the home can be a volume of both."""
+    both = threading.Barrier(2)
+
+    def replace(path, content):
+        replace_file(path, content)
+        with suppress(threading.BrokenBarrierError):  # the second worker waits for the first
+            both.wait(0.2)
+
+    monkeypatch.setattr("weir.home.compute.replace_file", replace)
+    with ThreadPoolExecutor(2) as workers:
+        assert [*workers.map(save_decision, [settings] * 2)] == [None, None]
+    assert [path.name for path in settings.home.iterdir() if "lock" not in path.name] == ["compute.json"]
 
 
 def test_a_worker_that_does_not_support_the_numeric_type_does_not_start(settings, monkeypatch):
