@@ -240,14 +240,15 @@ class Run:
                 self._extend(fence, until)
                 renewing = asyncio.create_task(self._renew(state, fence))
                 try:
-                    yield
+                    try:
+                        yield
+                    finally:  # before the release: a renewal that Kafka stores after it would hold the lease
+                        renewing.cancel()
+                        await asyncio.gather(renewing, return_exceptions=True)
                 except asyncio.CancelledError:
                     if self._releases and not fence.expired():
                         await self._release(state)
                     raise
-                finally:
-                    renewing.cancel()
-                    await asyncio.gather(renewing, return_exceptions=True)
         except TimeoutError:
             if not fence.expired():
                 raise

@@ -86,6 +86,31 @@ async def test_a_local_run_continues_through_an_outage_of_kafka(run):
     assert len(broker.records) == 1
 
 
+async def test_no_renewal_follows_the_release_of_a_run_that_is_stopped(home):
+    """A slow broker stores a renewal when its producer stops, although nobody waits for its acknowledgement."""
+    records, renewing = [], asyncio.Event()
+
+    async def publish(event):
+        if isinstance(event.data, RetrainingRecord):
+            try:
+                if len(records) == 1 and not renewing.is_set():
+                    renewing.set()
+                    await asyncio.Event().wait()
+            finally:
+                records.append(event.data)
+
+    gate = [sys.executable, "-c", "import time; time.sleep(600)"]
+    setup = setup_of(home, home, train=TrainSettings(lease_seconds=LEASE_SECONDS), gate_command=lambda _version: gate)
+    work = Work(request=REQUEST, epoch=1, model_version="m_1")
+    run = Run(setup, work, publish, TrainerMetrics(CollectorRegistry()))
+    run.start()
+    await renewing.wait()
+    await run.end()
+    first, renewal, release = records
+    assert first.lease_until < renewal.lease_until
+    assert release.lease_until < renewal.lease_until
+
+
 @pytest.mark.parametrize(("rejected", "states"), [(True, ["trained"]), (False, ["trained", "trained"])])
 async def test_a_rejection_ends_the_run_and_its_trainer_publishes_nothing_more(home, monkeypatch, rejected, states):
     published = asyncio.Queue()
