@@ -6,9 +6,10 @@ import pytest
 
 from serving import driver
 from serving.ray_local import layout
+from stream import child_process
 from stream.errors import BrokerError
 from stream.kafka import clients
-from stream.loop.training import agent, process
+from stream.loop.training import agent
 from stream.loop.training import run as run_module
 from stream.settings import KafkaSettings
 from weir.errors import StackError
@@ -97,7 +98,7 @@ def test_the_trainer_starts_if_training_is_enabled(build):
 def test_a_trainer_can_write_its_checkpoint_while_kafka_does_not_answer(build):
     component = build(train={"enabled": True}).component("trainer")
     kafka = 2 * clients._REQUEST_TIMEOUT_MS / 1000 + agent._PAUSE_SECONDS  # ask for the end of the log, leave the group
-    run = process._STOP_SECONDS + run_module._RELEASE_SECONDS + clients._END_SECONDS
+    run = child_process._STOP_SECONDS + run_module._RELEASE_SECONDS + clients._END_SECONDS
     assert component.stop_seconds >= kafka + run
 
 
