@@ -34,10 +34,6 @@ class CertificatesUnreadable(StreamError):
     """SSL_CERT_FILE names no file with certificates."""
 
 
-class ProxyUnusable(StreamError):
-    """A variable such as ALL_PROXY names a proxy that httpx cannot use."""
-
-
 class TopicMissing(StreamError):
     """A topic does not exist."""
 

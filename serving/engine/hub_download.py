@@ -7,9 +7,7 @@ from typing import Any
 from serving.engine.catalogue import HubSource
 from serving.engine.errors import ModelInvalidError, ModelNotFoundError
 from serving.engine.model_files import Progress, directory_digest
-from stream.errors import ProxyUnusable
 from stream.files import file_digest
-from stream.proxies import check_proxies
 
 _PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
 _ACCESS = (
@@ -35,7 +33,6 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
 
     try:
-        check_proxies()
         snapshot_download(
             source.repository,
             revision=source.revision,
@@ -44,7 +41,7 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
             ignore_patterns=_NOT_PATTERNS,
             tqdm_class=_reporting(progress, source.repository),
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError, ProxyUnusable) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise  # the fault of the disk, not of the hub
         raise ModelNotFoundError(
@@ -74,9 +71,8 @@ def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - as above
 
     try:
-        check_proxies()
         sha: str | None = HfApi().model_info(repository, timeout=timeout_seconds).sha
-    except (HFValidationError, httpx.HTTPError, OSError, ProxyUnusable) as error:  # HfHubHTTPError is an HTTPError
+    except (HFValidationError, httpx.HTTPError, OSError) as error:  # HfHubHTTPError is an HTTPError
         raise ModelNotFoundError(
             f"{repository} is neither a known model nor a directory, and it cannot be fetched from the hub: {_problem(error)}"
         ) from error
@@ -94,8 +90,6 @@ def _problem(error: BaseException) -> str:
         OfflineModeIsEnabled,
     )
 
-    if isinstance(error, ProxyUnusable):
-        return str(error)
     if (
         isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None
     ):  # a download without files on this machine

@@ -4,14 +4,12 @@ import asyncio
 from types import SimpleNamespace
 
 import httpx
-import pytest
 from prometheus_client import CollectorRegistry
 
 from stream.bridge import service
 from stream.bridge.alert_reader import AlertReader
 from stream.bridge.firing_alerts import FiringAlerts
 from stream.bridge.service import run_bridge
-from stream.errors import ProxyUnusable
 from stream.proxies import proxy_options
 from stream.settings import BridgeSettings, KafkaSettings
 
@@ -50,12 +48,3 @@ async def test_receivers_on_this_machine_get_no_proxy_of_the_environment(monkeyp
     async with httpx.AsyncClient(**proxy_options(urls)) as client:
         own = [client._transport_for_url(httpx.URL(url)) is client._transport for url in (*urls, "http://10.0.0.7")]
     assert own == [True, True, True, False]
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
-    with pytest.raises(ProxyUnusable, match="ALL_PROXY names"):
-        await run_bridge(
-            kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"),
-            bridge=BridgeSettings(alertmanagers=["http://10.0.0.7"]),
-            registry=CollectorRegistry(),
-            stop=asyncio.Event(),
-            health={},
-        )

@@ -136,17 +136,6 @@ def test_an_error_of_the_hub_names_its_fix(hub, tmp_path, repository, fix):
         from_hub(_source(repository=repository), tmp_path, weights.no_progress)
 
 
-def test_a_proxy_that_weir_cannot_use_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
-    monkeypatch.delenv("all_proxy", raising=False)
-    with pytest.raises(
-        ModelNotFoundError, match=r"and it cannot be fetched from the hub: ALL_PROXY names a proxy of type socks5"
-    ):
-        hub_revision("owner/model")
-    with pytest.raises(ModelNotFoundError, match=r"downloaded from the hub: ALL_PROXY names a proxy of type socks5"):
-        from_hub(_source(), tmp_path, weights.no_progress)
-
-
 def test_a_hub_that_cannot_be_reached_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(
