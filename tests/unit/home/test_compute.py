@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from detectors.models import compute
-from stream.files import replace_file
+from stream.files import write_json
 from stream.settings import DetectorSettings, ScoreSettings
 from weir.errors import SettingsError
 from weir.home.compute import compute_path, decided, save_decision
@@ -44,11 +44,11 @@ def test_two_workers_that_start_together_make_one_decision(settings, monkeypatch
     both = threading.Barrier(2)
 
     def replace(path, content):
-        replace_file(path, content)
+        write_json(path, content)
         with suppress(threading.BrokenBarrierError):  # the second worker waits for the first
             both.wait(0.2)
 
-    monkeypatch.setattr("weir.home.compute.replace_file", replace)
+    monkeypatch.setattr("weir.home.compute.write_json", replace)
     with ThreadPoolExecutor(2) as workers:
         assert [*workers.map(save_decision, [settings] * 2)] == [None, None]
     assert [path.name for path in settings.home.iterdir() if "lock" not in path.name] == ["compute.json"]
