@@ -141,7 +141,7 @@ async def test_a_process_killed_under_load_loses_no_request(stack, victim):
 
     def healthy():
         try:
-            ready = httpx.get(f"{stack.url}/readyz", timeout=5).status_code == 200
+            ready = httpx.get(f"{stack.url}/readyz", timeout=5, verify=False).status_code == 200
         except httpx.HTTPError:
             return False
         return ready and stack.status()["healthy"]

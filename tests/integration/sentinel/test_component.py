@@ -20,7 +20,7 @@ SETTINGS = {
 def _answered(process, address):
     assert process.poll() is None
     try:
-        metrics = httpx.get(f"{address}/metrics", timeout=5).text
+        metrics = httpx.get(f"{address}/metrics", timeout=5, verify=False).text  # reads no certificates
     except httpx.HTTPError:
         return 0
     found = re.search(r'weir_sentinel_requests_total\{outcome="answered"\} (\S+)', metrics)
