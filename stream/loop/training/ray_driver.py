@@ -27,6 +27,7 @@ from stream.loop.training.checkpoints import read_checkpoint
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, Outcome, RayCluster, RunFolder, TrainingJob
 from stream.loop.training.ray_checkpoints import DriverFolder, take_over
+from stream.loop.training.ray_entry import train_worker
 from stream.loop.training.rows import RAY_DATASET, training_table
 from stream.loop.training.signing import ADAPTER_FILES
 
@@ -79,7 +80,7 @@ def _connect(cluster: RayCluster, environment: dict[str, str]) -> None:
 
 def _trainer(job: TrainingJob, cluster: RayCluster, table: pa.Table, lines: Queue, found: DriverFolder) -> TorchTrainer:
     return TorchTrainer(
-        _train_worker,
+        train_worker,
         train_loop_config={"job": job, "lines": lines, "checkpoint": found.checkpoint},
         scaling_config=ScalingConfig(
             num_workers=cluster.workers,
@@ -96,12 +97,6 @@ def _trainer(job: TrainingJob, cluster: RayCluster, table: pa.Table, lines: Queu
             checkpoint_config=CheckpointConfig(num_to_keep=_KEPT),
         ),
     )
-
-
-def _train_worker(config: dict[str, Any]) -> None:
-    from stream.loop.training.ray_worker import train_worker  # noqa: PLC0415 - only a worker needs transformers and trl
-
-    train_worker(config)
 
 
 class _Fit:
