@@ -60,6 +60,7 @@ class AnomalyConfig(MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fie
 class _State(msgspec.Struct, frozen=True, kw_only=True):
     monitor: MonitorState | RiverState
     moments: dict[str, Moments]
+    first: Moments
 
 
 class AnomalyDetector(StreamDetector[AnomalyConfig]):
@@ -71,8 +72,8 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     of the failed requests: a share of the reference would mix rare errors with successful requests in random order.
 
     The mean latency hides a small share of slow requests, so their share is a feature too. A request is slow if it takes at
-    least 5 times the geometric mean of the usual latencies, and if its logarithm is 3 standard deviations above the mean of
-    the logarithms, as .1 % of log-normal latencies. Before `reference_events` latencies, no request is slow or not.
+    least 5 times the geometric mean of the first `reference_events` latencies, and if its logarithm is 3 standard deviations
+    above the mean of their logarithms, as .1 % of log-normal latencies.
     """
 
     name: ClassVar[str] = "anomaly"
@@ -108,6 +109,8 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         }
         self._monitor = config.monitor(features)
         self._numbers = NumericFeatures(self.tails)
+        #: The logarithms of the first latencies.
+        self._first = Moments()
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Process one bucket; see `StreamDetector.update_many`."""
@@ -124,24 +127,25 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         return finding
 
     def _with_slow_requests(self, observations: Sequence[Observation]) -> Sequence[Observation]:
-        """Add the feature of slow requests, measured by the usual latencies of earlier buckets."""
+        """Add the feature of slow requests to the events after the first `reference_events` latencies."""
+        return [self._with_slow_request(one) for one in observations] if SLOW_REQUESTS in self.tails else observations
+
+    def _with_slow_request(self, observation: Observation) -> Observation:
+        latency = observation.features.get(_LATENCY, math.nan)
+        if not math.isfinite(latency):
+            return observation
         if (limit := self._slow_seconds()) is None:
-            return observations
-        return [
-            msgspec.structs.replace(
-                one, features=one.features | {SLOW_REQUESTS: float(one.features[_LATENCY] >= limit)}
-            )
-            if _LATENCY in one.features
-            else one
-            for one in observations
-        ]
+            self._first.update_many([math.log(max(0.0, latency) + UNIT)], [False])
+            return observation
+        features = observation.features | {SLOW_REQUESTS: float(latency >= limit)}
+        return msgspec.structs.replace(observation, features=features)
 
     def _slow_seconds(self) -> float | None:
-        """Return the lowest latency of a slow request; None before `reference_events` latencies, or without latencies."""
-        usual = self._numbers.moments.get(_LATENCY)
-        if usual is None or usual.count < self.config.reference_events:
+        """Return the lowest latency of a slow request, or None before `reference_events` latencies."""
+        first = self._first
+        if first.count < self.config.reference_events:
             return None
-        return math.exp(usual.mean + max(math.log(_SLOW_RATIO), _SLOW_DEVIATIONS * usual.deviation)) - UNIT
+        return math.exp(first.mean + max(math.log(_SLOW_RATIO), _SLOW_DEVIATIONS * first.deviation)) - UNIT
 
     def _renew_outdated(self) -> None:
         """At the end of a bucket, start a new reference for features with unusual first values, such as those of a cold start.
@@ -160,6 +164,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         if names := {name for (name, _, _, fraction), is_few in regions if is_few and fraction == widest}:
             self._monitor.renew(*names)
             self._numbers.moments.update({name: Moments() for name in names})
+            self._first = Moments() if _LATENCY in names else self._first
 
     def _explained(self, finding: Finding) -> Finding:
         finding = self._numbers.explain(finding)
@@ -182,7 +187,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""
-        return seal(self, _State(monitor=self._monitor.snapshot(), moments=self._numbers.moments))
+        return seal(self, _State(monitor=self._monitor.snapshot(), moments=self._numbers.moments, first=self._first))
 
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot; see `StreamDetector.restore`."""
@@ -191,3 +196,4 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
             self._reset()
             self._monitor.restore(body.monitor)
             self._numbers.restore(body.moments)
+            self._first = body.first

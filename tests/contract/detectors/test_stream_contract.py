@@ -206,7 +206,12 @@ def test_a_finding_contains_no_identity_and_no_text(name, observations):
     found = [finding for finding in feed(create_stream(name, FAST), sent) if finding is not None]
     assert any(finding.alarm for finding in found)
     assert b"planted" not in msgspec.json.encode(found)
-    known = {"embedding", "topics", *(feature for bucket in buckets for event in bucket for feature in event.features)}
+    known = {
+        "embedding",
+        "topics",
+        "slow_requests",
+        *(feature for bucket in buckets for event in bucket for feature in event.features),
+    }
     for finding in found:
         assert finding.feature in known
         assert all(isinstance(value, float) for value in finding.details.values())

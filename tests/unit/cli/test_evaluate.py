@@ -150,7 +150,7 @@ def test_a_stream_detector_runs_its_study():
     report = json.loads(Path("out.json").read_text())
     assert report["detectors"] == []
     assert {row["detector"] for row in report["streams"]} == {"anomaly"}
-    assert len(report["streams"]) == 7  # one row for false alarms and six for changes
+    assert len(report["streams"]) == 8  # one row for false alarms and seven for changes
 
 
 def test_a_study_without_its_file_is_left_out_if_it_was_not_named(data, monkeypatch):

@@ -33,7 +33,9 @@ def test_a_seed_determines_the_rows_and_progress_reaches_its_total(tmp_path):
     assert {row["detector"] for row in first} == {"anomaly"}
     assert all(row["runs"] == 2 for row in first)
     assert {(what, 2, 2) for what, _, _ in calls} <= set(calls)
-    assert sum("delay_median" in row for row in first) == 6, "two changes each of latency, tokens and errors"
+    assert sum("delay_median" in row for row in first) == 7, (
+        "two changes each of latency, tokens and errors, one of slow requests"
+    )
     assert [row["run_length"] for row in first if "run_length" in row]
 
 
