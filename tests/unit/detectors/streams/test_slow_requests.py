@@ -50,3 +50,11 @@ def test_a_share_of_slow_requests_that_was_there_before_is_no_alarm(seed):
     at, finding = alarms(0.3, seed, usual=0.05, share=0.05)
     assert at == []
     assert finding is not None
+
+
+def test_a_burst_of_slow_requests_that_ends_before_its_window_is_an_alarm():
+    rng, detector = np.random.default_rng(0), create_stream("anomaly", {"daily_cycle": False})
+    detector.update_many(answers(rng, 600, "a", spread=0.1))
+    finding = detector.update_many(answers(rng, 60, "b", spread=0.1, share=0.5) + answers(rng, 600, "c", spread=0.1))
+    assert finding is not None
+    assert (finding.alarm, finding.feature) == (True, "slow_requests")
