@@ -10,7 +10,7 @@ from support.alert_records import alert
 from support.alertmanagers import Alertmanager
 from support.cases import cases
 from support.programs import amtool
-from support.stack import free_port
+from support.stack import free_port, until
 
 from stream.bridge.firing_alerts import labels_of
 
@@ -54,8 +54,10 @@ def test_an_unreachable_kafka_mutes_only_the_alerts_that_it_causes_in_its_own_st
     try:
         unreachable = {"alertname": "WeirKafkaUnreachable", "severity": "critical", "service": "weir"}
         caused = {"alertname": name, "severity": "warning", "tenant": "_weir"}
-        posted = [unreachable, caused | {"service": "weir"}, caused | {"service": "other"}]
+        known = {"alertname": "WeirLag", "severity": "warning", "tenant": "_weir", "service": "weir"}
+        posted = [unreachable, known, caused | {"service": "weir"}, caused | {"service": "other"}]
         httpx.post(f"{manager.url}/api/v2/alerts", json=[{"labels": one} for one in posted]).raise_for_status()
+        until("an alert is muted", lambda: manager.alerts(**known)[0]["status"]["inhibitedBy"])
         muted = {one["labels"]["service"]: bool(one["status"]["inhibitedBy"]) for one in manager.alerts(**caused)}
         assert muted == {"weir": name != "WeirSpoolFilling", "other": False}
     finally:

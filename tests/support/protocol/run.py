@@ -1,6 +1,7 @@
 """Run one world: do a number of steps, bring the world to rest, and check the invariants."""
 
 import asyncio
+import random
 
 import msgspec
 
@@ -29,6 +30,7 @@ def live(seed, steps=40, favoured=None):
 
 
 async def _live(seed, loop, steps, favoured):
+    random.seed(f"pauses {seed}")  # of `stream.pause.BackOff`
     with open_world(seed, loop) as world:
         record = Record(world.kafka)
         world.kafka.on_commit.append(Commits(record, world.violated))
