@@ -1,4 +1,4 @@
-"""Anomaly detector: compares latencies, token counts and errors with their own history, by the same test as drift."""
+"""Anomaly detector: compares latencies, token counts, errors and slow requests with their own history, by the same test as drift."""
 
 import math
 from collections.abc import Mapping, Sequence

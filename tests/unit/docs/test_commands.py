@@ -12,7 +12,7 @@ import pytest
 from weir.cli import main
 
 ROOT = Path(__file__).parents[3]
-#: Not the changelog: it also names what was removed.
+#: CHANGELOG.md is left out, because it also names removed commands.
 PAGES = [
     page
     for page in [

@@ -87,7 +87,7 @@ async def test_a_local_run_continues_through_an_outage_of_kafka(run):
 
 
 async def test_no_renewal_follows_the_release_of_a_run_that_is_stopped(home):
-    """A slow broker stores a renewal when its producer stops, although nobody waits for its acknowledgement."""
+    """A slow broker stores the last renewal when the producer stops; this must happen before the release."""
     records, renewing = [], asyncio.Event()
 
     async def publish(event):
