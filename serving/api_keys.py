@@ -75,10 +75,10 @@ def _valid_keys(content: bytes) -> _Keys:
 
 
 class KeyRing:
-    """The valid keys of one file, which is checked for changes at most twice a second.
+    """The valid keys of one file, which is checked for changes every half second, and for each unknown key.
 
-    If the file cannot be read, the last keys remain valid, so that a damaged file does not lock out users. If the file does
-    not exist, no key is valid.
+    A new key is therefore valid at once, and a revoked key stays valid for at most half a second. If the file cannot be read,
+    the last keys remain valid, so that a damaged file does not lock out users. If the file does not exist, no key is valid.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,16 +94,23 @@ class KeyRing:
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             return None
-        self._refresh()
         digest = hashlib.sha256(key.strip().encode()).digest()
+        now = time.monotonic()
+        if now >= self._next_check:
+            self._read(now)
+        found = self._find(digest)
+        if found is None:
+            self._read(now)
+            found = self._find(digest)
+        return found
+
+    def _find(self, digest: bytes) -> Principal | None:
         found = None
         for known, principal in self._keys:
             if hmac.compare_digest(known, digest):
                 found = principal
         return found
 
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        if now >= self._next_check:
-            self._next_check = now + _CHECK_SECONDS
-            self._keys = self._file.value()
+    def _read(self, now: float) -> None:
+        self._next_check = now + _CHECK_SECONDS
+        self._keys = self._file.value()

@@ -44,6 +44,15 @@ def test_the_gateway_reads_the_written_keys(tmp_path):
     assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}") is None
 
 
+def test_a_new_key_is_valid_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("serving.api_keys._CHECK_SECONDS", 1e9)
+    keys = KeyRing(keys_path(tmp_path))
+    for tenant in ("a", "b"):
+        _, secret = create_key(tmp_path, tenant)
+        assert keys.identify(f"Bearer {secret}").tenant == tenant
+    assert keys.identify("Bearer unknown") is None
+
+
 @pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: path.symlink_to(path.name)])
 def test_known_keys_stay_valid_while_the_file_cannot_be_read(tmp_path, monkeypatch, damage, caplog):
     """The second damage, a loop of links, is an error of stat(), such as that of a network file system."""
