@@ -121,4 +121,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, taken: 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -17,7 +17,7 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
     version
         The version, or ``base``.
     weights
-                The GGUF file of the version.
+        The GGUF file of the version.
     base, base_digest
         Files of the base of the model, and the SHA-256 of its published weights.
     """
