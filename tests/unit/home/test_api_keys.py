@@ -4,6 +4,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.executed_lines import executed_lines
 
 from serving.api_keys import KeyRing, keys_path
 from stream.wire import OWN_TENANT
@@ -51,6 +52,24 @@ def test_a_new_key_is_valid_at_once(tmp_path, monkeypatch):
         _, secret = create_key(tmp_path, tenant)
         assert keys.identify(f"Bearer {secret}").tenant == tenant
     assert keys.identify("Bearer unknown") is None
+
+
+def test_the_work_for_a_request_does_not_grow_with_the_number_of_keys(tmp_path, monkeypatch):
+    monkeypatch.setattr("serving.api_keys._CHECK_SECONDS", 1e9)
+    work = []
+    for number in (1, 500):
+        home = tmp_path / str(number)
+        _, secret = create_key(home, "support")
+        others = [
+            {"id": f"k_{other}", "tenant": "other", "sha256": hashlib.sha256(b"%d" % other).hexdigest()}
+            for other in range(number - 1)
+        ]
+        written = json.loads(keys_path(home).read_text())
+        keys_path(home).write_text(json.dumps({"keys": others + written["keys"]}))
+        keys = KeyRing(keys_path(home))
+        assert keys.identify(f"Bearer {secret}").tenant == "support"
+        work.append(executed_lines(lambda keys=keys, secret=secret: keys.identify(f"Bearer {secret}")))
+    assert work[0] == work[1]
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: path.symlink_to(path.name)])
