@@ -18,6 +18,8 @@ _MAX_DEPTH = 100
 #: A JSON text or the begin of an object or list. A text without an end is the rest of the body, which makes the search linear.
 _VALUE = re.compile(rb'[{\[]|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5
+#: The bits before the last byte of a number of 64 bits, of which each byte has 7.
+_MAX_VARINT_BITS = 63
 #: The types of the fields that are messages, and None for those that are texts, by field number.
 _Fields = dict[int, Descriptor | None]
 
@@ -92,12 +94,14 @@ def _has_few_fields(raw: bytes, descriptor: Descriptor, repaired: bytearray | No
 
 
 def _varint(raw: bytes, position: int) -> tuple[int, int]:
-    """Return the number at `position`, and the position after it."""
+    """Return the number at `position`, and the position after it; raises IndexError or ValueError."""
     value = shift = 0
     while (byte := raw[position]) & 0x80:
         value |= (byte & 0x7F) << shift
         shift += 7
         position += 1
+        if shift > _MAX_VARINT_BITS:  # to shift a number of any length takes quadratic time
+            raise ValueError("a number has more than 10 bytes")
     return value | byte << shift, position + 1
 
 

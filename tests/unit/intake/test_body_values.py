@@ -76,6 +76,13 @@ def test_truncated_or_changed_protobuf_is_no_internal_error(few, monkeypatch):
             check_protobuf(b"\xff" * 9 + bytes([number]), DESCRIPTOR)
 
 
+def test_a_number_in_protobuf_has_at_most_10_bytes(few):
+    """The parser of Protobuf rejects longer numbers, too. To read them would take quadratic time: hours for 16 MiB."""
+    check_protobuf(b"\x08" + b"\x80" * 9 + b"\x00", DESCRIPTOR)
+    with pytest.raises(UnreadablePayload, match="are not OTLP"):
+        check_protobuf(b"\x08" + b"\x80" * 10 + b"\x00", DESCRIPTOR)
+
+
 def _sized(content: bytes) -> bytes:
     size, head = len(content), bytearray()
     while size > 0x7F:
