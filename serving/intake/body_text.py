@@ -140,7 +140,7 @@ def _streamed(raw: bytes) -> ReportedResponse:
     if any(chunk.get("type") == MESSAGE_START for _, chunk in events[:_SHOWN_FIELDS]):
         return _streamed_message(events)
     is_response = bool(events) and str(events[0][1].get("type")).startswith("response.")
-    answer = ResponsesAccumulator() if is_response else Accumulator()
+    answer = ResponsesAccumulator() if is_response else Accumulator(keep_logprobs=False)
     for _, chunk in events:
         answer.add(chunk)
         response = chunk.get("response")

@@ -205,10 +205,11 @@ class _ChoiceSoFar:
                 self.ignored += 1
         if isinstance(logprobs := choice.get("logprobs"), Mapping):
             for name, values in logprobs.items():
+                known = self._logprobs.setdefault(name, None)
                 if isinstance(values, list):
-                    self._logprobs[name] = (self._logprobs.get(name) or []) + values
-                else:
-                    self._logprobs.setdefault(name, None)
+                    if known is None:
+                        known = self._logprobs[name] = []
+                    known.extend(values)
         if reason := first_text(choice, "finish_reason"):
             self.finish_reason = reason
         return added
@@ -273,7 +274,8 @@ class _CallSoFar:
     """One tool call: id, name, and the pieces of its arguments, or of the input of a custom tool."""
 
     def __init__(self) -> None:
-        self.id = self._name = ""
+        self.id = ""
+        self._name: list[str] = []
         self._arguments: list[str] = []
         self._is_custom = False
 
@@ -282,20 +284,20 @@ class _CallSoFar:
         self._is_custom |= isinstance(call.get("custom"), Mapping)
         fields = _called(call)
         self.id = first_text(call, "id") or self.id
-        self._name += first_text(fields, "name")
+        _append(self._name, first_text(fields, "name"))
         sent = fields.get("arguments") or fields.get("input")
         arguments = json_text(sent) if sent else ""  # some servers send an object
         _append(self._arguments, arguments)
         return arguments
 
     def recorded(self) -> ToolCallPart:
-        return ToolCallPart(id=self.id, name=self._name, arguments="".join(self._arguments))
+        return ToolCallPart(id=self.id, name="".join(self._name), arguments="".join(self._arguments))
 
     def whole(self) -> dict[str, Any]:
-        arguments = "".join(self._arguments)
+        name, arguments = "".join(self._name), "".join(self._arguments)
         if self._is_custom:
-            return {"id": self.id, "type": "custom", "custom": {"name": self._name, "input": arguments}}
-        return {"id": self.id, "type": "function", "function": {"name": self._name, "arguments": arguments}}
+            return {"id": self.id, "type": "custom", "custom": {"name": name, "input": arguments}}
+        return {"id": self.id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def _called(call: _Fields) -> _Fields:
