@@ -53,6 +53,9 @@ _KEPT = frozenset({
     "reasoning", "safety_identifier", "service_tier", "status", "store", "temperature", "text", "tool_choice", "tools", "top_logprobs",
     "top_p", "truncation", "usage", "user",
 })  # fmt: skip
+#: Most characters, plus `_PER_TEXT` for each text, of the texts with which the repeated texts of an answer are compared: several times the text
+#: of a correct stream. After them, a repeated text counts as new text.
+_MOST_COMPARED, _PER_TEXT = 128 * 1024**2, 256
 _PARTS_WITH_DELTAS = TextPart | ToolCallPart | ReasoningPart
 _Position = tuple[int, int]
 _FILTERED = {"object": "response", "status": "incomplete", "incomplete_details": {"reason": CONTENT_FILTER}}
@@ -75,6 +78,7 @@ class ResponsesAccumulator(Accumulator):
         #: The pieces of each text that no event has repeated as a whole, by output and content index; and the repeated texts.
         self._texts: defaultdict[_Position, list[str]] = defaultdict(list)
         self._known: set[str] = set()
+        self._left = _MOST_COMPARED
         #: The output indexes and fields (`name`, `arguments`, `reasoning_content`) that events contained.
         self._contained: set[tuple[int, str]] = set()
         #: The parts that have no deltas: results of tools, images and files.
@@ -149,15 +153,25 @@ class ResponsesAccumulator(Accumulator):
         if text in self._known:
             return ""
         self._known.add(text)
-        before = "".join(self._texts.get(position, ()))
+        before = self._joined(position)
         if before and text.startswith(before):
             del self._texts[position]
             return text[len(before) :]
-        for other, pieces in self._texts.items():
-            if text in (joined := "".join(pieces)):
+        for other in self._texts:
+            if self._left <= 0:
+                break
+            if text in (joined := self._joined(other)):
                 self._texts[other] = [joined.removeprefix(text)]
                 return ""
         return text
+
+    def _joined(self, position: _Position) -> str:
+        """Return the text at `position` that no event has repeated as a whole, or "" if no comparisons are left."""
+        if self._left <= 0 or (pieces := self._texts.get(position)) is None:
+            return ""
+        pieces[:] = ["".join(pieces)]
+        self._left -= len(pieces[0]) + _PER_TEXT
+        return pieces[0]
 
     def stop(self, found: Collection[int] = ()) -> None:
         """End the answer with the finish reason of a content filter."""

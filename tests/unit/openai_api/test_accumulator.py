@@ -5,6 +5,7 @@ import tracemalloc
 import pytest
 
 from serving.backend import RUNNING_USAGE
+from serving.openai_api import responses_accumulator
 from serving.openai_api.accumulator import REASONING, TEXT, Accumulator, NewText, call_part
 from serving.openai_api.answer import RelayedAnswer
 from serving.openai_api.parts import choices_from
@@ -329,6 +330,16 @@ def test_reasoning_of_a_whole_item_is_new_unless_deltas_contained_it():
     answer = ResponsesAccumulator()
     new = [answer.add(event) for event in (delta, item_done(ITEMS["reasoning"]), item_done(ITEMS["reasoning"], 1))]
     assert new == [[NewText(0, "hm", REASONING)], [], [NewText(0, "hm", REASONING)]]
+
+
+def test_the_comparisons_of_repeated_texts_are_limited(monkeypatch):
+    """Each repeated text is compared with each text before it: without a limit, a stream of 16 MiB takes minutes."""
+    monkeypatch.setattr(responses_accumulator, "_MOST_COMPARED", 1000)
+    answer = ResponsesAccumulator()
+    answer.add({"type": "response.output_text.delta", "output_index": 0, "delta": "said once"})
+    events = [{"type": "response.output_text.done", "output_index": 1, "text": str(number)} for number in range(10)]
+    assert [answer.add(event) for event in events] == [[NewText(0, str(number))] for number in range(10)]
+    assert answer.add({"type": "response.output_text.done", "text": "said once"}) == [NewText(0, "said once")]
 
 
 @pytest.mark.parametrize("content", [[], [{"type": "output_audio", "data": "AA", "transcript": "call me"}]])
