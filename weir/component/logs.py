@@ -3,17 +3,18 @@
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 
 from stream.log_filter import RepeatFilter
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one JSON object: time, level, logger, message; never the text of a prompt."""
+    """Formats a record as one JSON object: time in UTC, level, logger, message; never the text of a prompt."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format `record`."""
         entry = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
+            "time": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

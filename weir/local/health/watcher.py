@@ -117,9 +117,9 @@ class Watcher:
         return True
 
 
-def log(text: str) -> None:
-    """Write a line to ``supervisor.log``."""
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}", flush=True)  # noqa: T201 - stdout is supervisor.log
+def log(text: str, clock: Callable[[], float] = time.time) -> None:
+    """Write a line to ``supervisor.log``, with the time in UTC."""
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(clock()))} {text}", flush=True)  # noqa: T201 - stdout is supervisor.log
 
 
 def _create_pending_topics(plan: Plan) -> str:
