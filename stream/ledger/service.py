@@ -74,6 +74,23 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
             await service.close()
 
 
+class EventTimeProgress:
+    """The last event time, and when it changed. A step of the clock does not change how long ago that was."""
+
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._monotonic = wall, monotonic
+        self._changed = monotonic()
+        self.log_time = 0.0
+
+    def beat(self, log_time: float) -> tuple[float, float]:
+        """Return the clock time, and the clock time at which event time, now `log_time`, last changed (both in seconds)."""
+        now = self._monotonic()
+        if log_time != self.log_time:  # it can decrease when a source whose clock was ahead is closed
+            self.log_time, self._changed = log_time, now
+        wall = self._wall()
+        return wall, wall - (now - self._changed)
+
+
 class _Service:
     def __init__(  # noqa: PLR0913 - the arguments of run_ledger
         self,
@@ -95,8 +112,7 @@ class _Service:
         self._health = health
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._session: Session | None = None
-        self._log_time = 0.0
-        self._advanced_at = time.time()
+        self._progress = EventTimeProgress()
         self._expire_at = time.monotonic() + _EXPIRE_SECONDS
         self._feedback_at = time.monotonic()
         self._coverage_time = TimeShare(_COVERAGE_SHARE)
@@ -163,7 +179,7 @@ class _Service:
         self._store.close()
         self._files.delete()
         self._store = self._open()
-        self._log_time = 0.0
+        self._progress.log_time = 0.0
 
     async def _probed(self) -> None:
         """Decide about alerts if the log was read to its end. Then always publish the alerts in the outbox."""
@@ -195,13 +211,12 @@ class _Service:
 
     def _beat(self) -> None:
         now = self._store.log_time()
-        if now != self._log_time:  # it can decrease when a source whose clock was ahead is closed
-            self._log_time, self._advanced_at = now, time.time()
+        wall_time, advanced_at = self._progress.beat(now)
         session = self._session
         heartbeat = Heartbeat(
-            wall_time=time.time(),
+            wall_time=wall_time,
             log_time=now,
-            advanced_at=self._advanced_at,
+            advanced_at=advanced_at,
             silence_seconds=self._settings.silence_seconds,
             caught_up=session is not None and session.caught_up,
             lag=session.lag if session is not None else {},
