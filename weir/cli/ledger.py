@@ -47,26 +47,29 @@ def rebuild(*, no_wait: bool) -> None:
         with files.lock():
             files.delete()
     except LedgerBusy:
-        requested_at = time.time()
+        began = time.monotonic()
         files.request_rebuild()
         if no_wait:
             click.echo("the running ledger will read all records again; see `weir status`", err=True)
         else:
-            _wait(directory, requested_at)
+            _wait(directory, began)
     else:
         click.echo(f"deleted the ledger in {directory}; the next `weir up` reads all records again", err=True)
 
 
-def _wait(directory: Path, requested_at: float) -> None:
-    """Wait until the ledger has read all records; print how many remain."""
+def _wait(directory: Path, began: float) -> None:
+    """Wait until the ledger has read all records; print how many remain.
+
+    The heartbeats are not compared with the clock, which can step: they are in the new files, so each of them is newer than the request.
+    """
     from stream.ledger.queries.ledger_reader import LedgerReader
 
     files, reader = LedgerFiles(directory), LedgerReader(directory)
-    newest_beat, beat_at = requested_at, time.monotonic()
+    newest, beat_at = None, began
     while True:
         beat = None if files.rebuild_requested() else reader.heartbeat()
-        if beat is not None and beat.wall_time > newest_beat:
-            newest_beat, beat_at = beat.wall_time, time.monotonic()
+        if beat is not None and beat != newest:
+            newest, beat_at = beat, time.monotonic()
             if beat.caught_up:
                 break
             _progress(beat)
@@ -78,7 +81,7 @@ def _wait(directory: Path, requested_at: float) -> None:
         time.sleep(_POLL_SECONDS)
     coverage = reader.coverage()
     click.echo(
-        f"rebuilt in {time.time() - requested_at:.0f} s: {count_text(coverage.requests, 'request')}, {coverage.total.settled} of "
+        f"rebuilt in {time.monotonic() - began:.0f} s: {count_text(coverage.requests, 'request')}, {coverage.total.settled} of "
         f"{count_text(coverage.total.owed, 'expected verdict')} completed, {coverage.total.missing} missing",
         err=True,
     )

@@ -210,8 +210,10 @@ def test_a_stack_can_be_stopped_while_the_disk_is_full(tmp_path, monkeypatch):
         pass
 
 
-def test_a_rebuild_prints_the_number_of_records_to_read_if_it_is_known(run, tmp_path, monkeypatch):
-    files, later = LedgerFiles(tmp_path / "home" / "ledger"), time.time() + 60
+@pytest.mark.parametrize("step", [60, -3600])
+def test_a_rebuild_prints_the_number_of_records_to_read_if_it_is_known(run, tmp_path, monkeypatch, step):
+    """Also if the clock steps back after the request: the heartbeats are then older than the request."""
+    files, later = LedgerFiles(tmp_path / "home" / "ledger"), time.time() + step
     files.directory.mkdir(parents=True)
     states = [{}, {"lag": {"weir.inference": 7}}, {"lag": {"weir.inference": 0}}, {"caught_up": True}]
     beats = iter([Heartbeat(wall_time=later + number, **state) for number, state in enumerate(states)])
