@@ -1,8 +1,10 @@
 """The failures of a request to another server, and the errors that clients receive for them."""
 
 import email.utils
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC
 from typing import Any
 
 import httpx
@@ -38,11 +40,10 @@ def broken(what: str) -> UpstreamFailure:
 
 def circuit_open(seconds: float) -> UpstreamFailure:
     """Return the failure of a request that was not sent, because the circuit is open until a probe in `seconds`."""
-    message = (
-        f"The upstream server failed repeatedly; the next attempt is in {seconds:.0f} s. Send the request again then."
-    )
+    wait = math.ceil(seconds)  # a client that waits for less is rejected again
+    message = f"The upstream server failed repeatedly; the next attempt is in {wait} s. Send the request again then."
     return UpstreamFailure(
-        RejectedRequest(code=CIRCUIT_OPEN, status=503, message=message, retry_after_seconds=max(1, round(seconds)))
+        RejectedRequest(code=CIRCUIT_OPEN, status=503, message=message, retry_after_seconds=max(1, wait))
     )
 
 
@@ -78,7 +79,7 @@ def error_response(status: int, body: dict[str, Any] | None, seconds: float | No
             status=status,
             message=f"The upstream server returned status {status} without an error in JSON.",
             body=body,
-            retry_after_seconds=None if seconds is None else round(seconds),
+            retry_after_seconds=None if seconds is None else math.ceil(seconds),
         )
     )
 
@@ -96,14 +97,26 @@ def reported_error(name: str, body: Mapping[str, Any]) -> UpstreamFailure | None
     return error_response(status, dict(body), None)
 
 
-def retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds in the header Retry-After (a number or a date), or None if it is missing or invalid."""
+def retry_after(response: httpx.Response, clock: Callable[[], float] = time.time) -> float | None:
+    """Return the seconds in the header Retry-After (a number or a date), or None if it is missing or invalid.
+
+    A date is by the clock of the server, which its header Date shows; without this header, by `clock`.
+    """
     value = response.headers.get("retry-after", "").strip()
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, OverflowError):
+        if (until := _timestamp(value)) is None:
             return None
+        now = _timestamp(response.headers.get("date", ""))
+        seconds = until - (clock() if now is None else now)
     return min(max(seconds, 0.0), _LONGEST_SECONDS) if seconds == seconds else None  # noqa: PLR0124 - not NaN
+
+
+def _timestamp(date: str) -> float | None:
+    """Return an HTTP date (RFC 9110, section 5.6.7), which is UTC also without a zone, in seconds since the epoch; None if it is invalid."""
+    try:
+        found = email.utils.parsedate_to_datetime(date)
+        return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
