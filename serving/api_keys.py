@@ -89,7 +89,7 @@ class KeyRing:
     def identify(self, authorization: str | None) -> Principal | None:
         """Return the principal of an ``Authorization: Bearer …`` header, or None.
 
-        The duration of the lookup says nothing about a key: nobody can choose the begin of a SHA-256.
+        The duration of the lookup says nothing about a key: nobody can choose the first bytes of a SHA-256.
         """
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key:
