@@ -92,7 +92,7 @@ class ResponsesAccumulator(Accumulator):
         if chunk.get("object") == "response":
             self._note(chunk)
             self._response = chunk
-            return _whole(self.recorded())
+            return _whole(choices_from(chunk))
         response = chunk.get("response")
         if isinstance(response, Mapping):
             self._note(response)

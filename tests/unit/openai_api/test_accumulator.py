@@ -350,3 +350,11 @@ def test_a_spoken_response_is_new_text_and_recorded_once(content):
     output = [{"type": "message", "role": "assistant", "content": content}]
     assert answer.add({"type": "response.completed", "response": NO_OUTPUT["response"] | {"output": output}}) == []
     assert answer.recorded() == (Choice(parts=(TextPart(content="call me"),), finish_reason="stop"),)
+
+
+def test_a_further_whole_response_does_not_repeat_the_texts_before_it():
+    """Otherwise each of many empty responses in a stream costs as much as the whole stream."""
+    answer = ResponsesAccumulator()
+    answer.add({"type": "response.output_text.delta", "delta": "abc"})
+    assert answer.add({"object": "response", "status": "completed"}) == []
+    assert [choice.text for choice in answer.recorded()] == ["abc"]
