@@ -38,6 +38,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ERROR_TYPE = re.compile(r"[\w.:$-]{1,128}")
 #: Messages do not contain numbers with more digits.
 _SHOWN_DIGITS = 24
+#: The year 2000: an earlier time is that of a clock that was never set (1970), or has another unit, such as microseconds for nanoseconds.
+EARLIEST_SECONDS = 946_684_800.0
 #: The year 2096: OTLP stores a span's nanoseconds in 64 bits, and a time that does not fit makes the collector drop the batch.
 LATEST_SECONDS = 4e9
 #: Fragments of an exchange that OTLP sent: its span, without content; and one log record with the whole content.
@@ -128,7 +130,7 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> float:
-        """Duration in seconds, or 0 if unknown."""
+        """Duration in seconds, or 0 if unknown: also if the end is before the start, because two clocks differ."""
         if self.request is None or self.response is None or not self.request.at:
             return 0.0
         return max(0.0, self.response.at - self.request.at)
@@ -196,8 +198,8 @@ def error_kind(value: Any) -> str:
 
 
 def valid_time(seconds: float) -> float:
-    """Return `seconds` if it is a valid time (until the year 2096), else 0.0, which means unknown."""
-    return float(seconds) if 0 < seconds < LATEST_SECONDS else 0.0
+    """Return `seconds` if it is a valid time (from the year 2000 until 2096), else 0.0, which means unknown."""
+    return float(seconds) if EARLIEST_SECONDS <= seconds < LATEST_SECONDS else 0.0
 
 
 #: Used for a missing response, because KServe's logger reports only responses of status 200.
@@ -242,9 +244,7 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
         messages=response.choices,
         usage=response.usage,
         latency_seconds=exchange.seconds,
-        time_to_first_token_seconds=(
-            max(0.0, response.first_at - request.at) if request.at and response.first_at else None
-        ),
+        time_to_first_token_seconds=response.first_at - request.at if 0 < request.at <= response.first_at else None,
         error=response.error,
         **for_detectors(owed, request.messages, request.tools, response.choices, expected),
     )

@@ -84,8 +84,9 @@ def response_features(response: ResponseRecord, *, name_tools: bool = False) -> 
             "completion_chars": float(len(response.text)),
         }
     if response.status == "complete":
+        if response.latency_seconds:  # 0: another gateway did not report it
+            features["latency_seconds"] = response.latency_seconds
         features |= {
-            "latency_seconds": response.latency_seconds,
             "prompt_tokens": float(response.usage.prompt_tokens),
             "completion_tokens": float(response.usage.completion_tokens),
         }

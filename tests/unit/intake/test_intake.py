@@ -248,13 +248,24 @@ async def test_a_status_that_http_does_not_have_is_500(running, code):
     assert stored_in_the_ledger(running) == 2
 
 
-@pytest.mark.parametrize("time", [1e303, -1.0, 10**400, 4e9])
+#: Among them: a clock that was never set, and microseconds that were read as nanoseconds.
+@pytest.mark.parametrize("time", [1e303, -1.0, 10**400, 4e9, 0, 1.0, 1767225.601])
 async def test_an_impossible_time_is_unknown(running, time):
     times = {"startTime": 1767225600.0, "endTime": time, "completionStartTime": time}
     assert (await running.sent("/intake/litellm", json=litellm_payload(**times))).json()["accepted"] == 1
     _, end = running.only()
     assert (end.latency_seconds, end.time_to_first_token_seconds) == (0.0, None)
     assert stored_in_the_ledger(running) == 2
+
+
+@pytest.mark.parametrize(("field", "measured"), [("completionStartTime", (1.25, None)), ("endTime", (0.0, 0.5))])
+async def test_a_time_before_the_start_is_unknown(running, field, measured):
+    """Two clocks differ; 0 s would be the lowest latency that the anomaly detector compares."""
+    start = 1767225600.0
+    times = {"startTime": start, "completionStartTime": start + 0.5, "endTime": start + 1.25} | {field: start - 0.1}
+    assert (await running.sent("/intake/litellm", json=litellm_payload(**times))).json()["accepted"] == 1
+    _, end = running.only()
+    assert (end.latency_seconds, end.time_to_first_token_seconds) == measured
 
 
 def stored_in_the_ledger(running):

@@ -132,6 +132,11 @@ def test_a_signal_has_the_features_that_the_stream_detectors_read():
     failed = signal_of(end("r1", "", status="error"), Scored(), TRACEPARENT).data.features
     assert failed["error"] == 1.0
     assert "latency_seconds" not in failed
+    answer = end("r1", "two words")
+    unknown = msgspec.structs.replace(answer, data=msgspec.structs.replace(answer.data, latency_seconds=0.0))
+    assert answered.items() - signal_of(unknown, Scored(), TRACEPARENT).data.features.items() == {
+        ("latency_seconds", 0.5)
+    }
 
 
 @pytest.mark.parametrize("event", [ASK, end("r1", "yes")], ids=["request", "answer"])
