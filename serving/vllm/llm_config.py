@@ -21,6 +21,10 @@ def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[s
 
     The source of the model is its name; each replica replaces it with the model's directory on the replica's node.
     """
+    variables = {"VLLM_NO_USAGE_STATS": "1", "VLLM_MAX_N_SEQUENCES": str(MAX_N)}
+    if settings.engine_kwargs.get("allowed_media_domains"):
+        # vLLM checks only the first address: an allowed host could redirect to an address inside the network.
+        variables["VLLM_MEDIA_URL_ALLOW_REDIRECTS"] = "0"
     fields: dict[str, Any] = {
         "model_loading_config": {"model_id": name, "model_source": settings.name},
         "engine_kwargs": {"dtype": settings.dtype, "max_num_seqs": settings.slots_or_default} | settings.engine_kwargs,
@@ -29,7 +33,7 @@ def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[s
             "ray_actor_options": {"num_cpus": REPLICA_CPUS},
         }
         | replica_options(settings),
-        "runtime_env": {"env_vars": {"VLLM_NO_USAGE_STATS": "1", "VLLM_MAX_N_SEQUENCES": str(MAX_N)}},
+        "runtime_env": {"env_vars": variables},
         # 0: a replica joins the chunks itself (serving.replica.coalesce).
         "experimental_configs": {"stream_batching_interval_ms": 0},
         # False: vLLM writes its metrics into the registry of the process, which Weir exports beside its own.

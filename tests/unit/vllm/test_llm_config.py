@@ -42,6 +42,16 @@ def test_given_fields_override_those_of_settings_and_tables_are_merged():
     assert found["deployment_config"]["max_ongoing_requests"] > 1
 
 
+def test_an_allowed_host_of_images_cannot_redirect_to_another_host():
+    """vLLM follows redirects unless this variable is 0, and does not check their hosts."""
+    name = "VLLM_MEDIA_URL_ALLOW_REDIRECTS"
+    limited = {"engine_kwargs": {"allowed_media_domains": ["images.example.com"]}}
+    assert fields(**limited)["runtime_env"]["env_vars"][name] == "0"
+    assert name not in fields()["runtime_env"]["env_vars"]
+    given = {"runtime_env": {"env_vars": {name: "1"}}}
+    assert fields(**limited, llm_config=given)["runtime_env"]["env_vars"][name] == "1"
+
+
 def test_prefill_replicas_have_the_fields_of_decode_replicas_with_their_changes():
     decode = fields(engine_kwargs=TENSOR)
     found = overlaid(decode, {"engine_kwargs": {"max_num_seqs": 2}})
