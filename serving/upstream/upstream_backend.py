@@ -11,7 +11,17 @@ import httpx
 import msgspec
 from opentelemetry import trace
 
-from serving.backend import ANY_FIELD, LAST_EVENTS, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest, answers_in
+from serving.backend import (
+    ANY_FIELD,
+    LAST_EVENTS,
+    MODEL_VERSION,
+    RUNNING_USAGE,
+    ModelInfo,
+    ModelRequest,
+    OpenAIChunk,
+    RejectedRequest,
+    answers_in,
+)
 from serving.decoded_json import UndecodableJson, decode_embeddings, decode_tolerantly
 from serving.engine.protocol import EngineStats
 from serving.settings import ModelSettings
@@ -257,9 +267,7 @@ class UpstreamBackend:
             body = decode(await self._read(response, request, max_bytes))
         except UndecodableJson as error:
             raise broken(f"sent a response that is not a JSON object: {error}") from None
-        if failure := reported_error("", body):
-            raise failure
-        yield body
+        yield _checked("", body)
 
     async def _streamed(self, response: httpx.Response, request: ModelRequest) -> AsyncGenerator[OpenAIChunk, None]:
         await self._check_status(response, request)
@@ -314,9 +322,16 @@ def _chunk(event: ServerSentEvent) -> OpenAIChunk:
         chunk = decode_tolerantly(event.data)
     except UndecodableJson as error:
         raise broken(f"sent an event that is not a JSON object: {error}") from None
-    if failure := reported_error(event.name, chunk):
+    return _checked(event.name, chunk)
+
+
+def _checked(name: str, body: dict[str, Any]) -> OpenAIChunk:
+    """Return an event with its `name`, or a response, without the fields that only engines of Weir may set; raises the failure that it reports."""
+    if failure := reported_error(name, body):
         raise failure
-    return chunk
+    for field in (MODEL_VERSION, RUNNING_USAGE):
+        body.pop(field, None)
+    return body
 
 
 def _is_last(chunk: OpenAIChunk, finished: dict[int, bool], expected: int) -> bool:

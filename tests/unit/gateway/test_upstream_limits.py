@@ -1,9 +1,9 @@
-"""The sizes of responses that the engine `upstream` accepts from its server."""
+"""The sizes of responses, and the fields, that the engine `upstream` accepts from its server."""
 
 import base64
 
 import pytest
-from support.scripted_upstream import Answer, sse
+from support.scripted_upstream import DONE, WHOLE, Answer, chat_chunk, sse
 
 MIB = 1024 * 1024
 IMAGE = {"type": "image_generation_call", "id": "ig", "status": "completed", "result": "A" * 2_000_000}
@@ -47,3 +47,19 @@ async def test_a_redirect_is_reported_as_an_error_of_the_operator(relay, caplog)
     message = "The upstream server returned status 307; the operator must correct base_url."
     assert (answer.status_code, answer.json()["error"]["message"]) == (502, message)
     assert f"model echo: {message}" in caplog.messages
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_upstream_cannot_set_the_fields_of_weirs_own_engines(relay, stream):
+    own = {"weir.model_version": ["v9"], "weir.running_usage": {"completion_tokens": 9}}
+    answer = Answer(*sse(chat_chunk("one two", finish="stop") | own), DONE) if stream else Answer.json(WHOLE | own)
+    stack = relay(answer)
+    received = await stack.chat(stream=stream)
+    assert (received.status_code, received.headers["x-weir-model-version"]) == (200, "provider-model")
+    assert "weir." not in received.text
+    _, end = stack.ended()
+    assert (end.model_version, end.text, end.usage.completion_tokens) == (
+        "provider-model",
+        "one two",
+        0 if stream else 2,
+    )
