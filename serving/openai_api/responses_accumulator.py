@@ -89,7 +89,8 @@ class ResponsesAccumulator(Accumulator):
         self.last = chunk
         if type(number := chunk.get("sequence_number")) is int:
             self.sequence_number = number
-        if chunk.get("object") == "response":
+        # Some servers omit the field `object` of a whole response; an event of a stream has a type.
+        if chunk.get("object") == "response" or ("output" in chunk and "type" not in chunk):
             self._note(chunk)
             self._response = chunk
             return _whole(choices_from(chunk))

@@ -153,6 +153,14 @@ def test_a_whole_response_is_one_chunk():
     assert answer.usage == Usage(prompt_tokens=3, completion_tokens=2)
 
 
+@pytest.mark.parametrize("fields", [{"object": "response"}, {}], ids=["with an object", "without an object"])
+def test_a_whole_response_of_the_responses_api_is_new_and_recorded(fields):
+    answer = ResponsesAccumulator()
+    output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "so"}]}]
+    assert answer.add({"status": "completed", "output": output} | fields) == [NewText(0, "so")]
+    assert answer.recorded() == (Choice(parts=(TextPart(content="so"),), finish_reason="stop"),)
+
+
 @pytest.mark.parametrize("kind", ["delta", "message"])
 @pytest.mark.parametrize(
     ("fields", "text"),
