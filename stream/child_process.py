@@ -7,7 +7,7 @@ from collections.abc import Sequence
 _STOP_SECONDS = 30.0
 
 
-async def run_child(command: Sequence[str], seconds: float | None = None) -> tuple[int, bytes, str]:
+async def run_child(command: Sequence[str], seconds: float) -> tuple[int, bytes, str]:
     """Run `command`; return its exit status, its output, and the last line that it wrote to standard error.
 
     Raises TimeoutError if the command needs longer than `seconds`.

@@ -77,7 +77,7 @@ async def _run_once(
     return last
 
 
-async def run_command(command: Sequence[str], seconds: float | None = None) -> Any:
+async def run_command(command: Sequence[str], seconds: float) -> Any:
     """Run a command that prints one JSON value, and return the value.
 
     Raises TrainingError if the command needs longer than `seconds`, or fails, with the message if the error is one of Weir's own.

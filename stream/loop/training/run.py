@@ -30,6 +30,9 @@ _LOG = logging.getLogger(__name__)
 _RENEWALS = 3
 _PROGRESS_SECONDS = 5.0
 _MIRROR_SECONDS = 120.0
+#: Time limit of the build of a dataset, and of the parts of the gate that have no limit of their own, such as loading the models. Without
+#: it, a command that hangs would keep the lease of its request, and the trainer from all other requests, for ever.
+_COMMAND_SECONDS = 86_400.0
 _RELEASE_SECONDS = 5.0
 #: A command printed another JSON value than agreed.
 _DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
@@ -177,7 +180,8 @@ class Run:
         await self._publish(model_event(self._setup.home, manifest, request_id, self._dataset_digest))
         async with self._leased("trained"):
             await mirror_version(self._setup, self._version)
-            report = await run_command(self._setup.gate_command(self._version))
+            limit = settings.gate.max_seconds + _COMMAND_SECONDS
+            report = await run_command(self._setup.gate_command(self._version), limit)
         state, reason = str(report["decision"]["state"]), str(report["decision"]["reason"])
         if state not in _GATE_STATES:
             raise TrainingError(f"the gate's state is {state}; it must be blessed or refused")
@@ -196,7 +200,8 @@ class Run:
         manifest = self._known_dataset()
         if manifest is None:
             async with self._leased("dataset"):
-                built = await run_command(self._setup.dataset_command(self.work.request.retraining_id))
+                command = self._setup.dataset_command(self.work.request.retraining_id)
+                built = await run_command(command, _COMMAND_SECONDS)
             self._dataset_digest = str(built["digest"])
             manifest = read_manifest(folder_of(self._setup.home, self._dataset_digest))
         await self._state("dataset", numbers=manifest.numbers, lease_until=self._lease())

@@ -155,7 +155,7 @@ async def test_no_dataset_version_log_or_mlflow_run_contains_planted_personal_da
             await decide(kafka, send, "rt_1", "requested", "approved")
             end = await ended(kafka, "rt_1", "blessed", "refused")
         # On a busy machine, the mirror that the trainer starts can time out.
-        await run_command(chosen.mirror_command(end.model_version))
+        await run_command(chosen.mirror_command(end.model_version), 120.0)
     rows = [line for file in home.rglob("*.parquet") for line in pq.read_table(file).to_pylist()]
     assert sum("<EMAIL_ADDRESS>" in json.dumps(line) for line in rows) >= 5, "masked rows stay in the dataset"
     assert not [line for line in rows if line["id"].startswith("toxic")]

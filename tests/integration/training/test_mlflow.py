@@ -30,8 +30,8 @@ async def test_a_version_is_mirrored_once(tmp_path, client):
     # The run that a mirror leaves if it is killed after its first request.
     begun = {"experiment_id": experiment, "tags": [{"key": "weir.version", "value": version}]}
     client.post("/runs/create", json=begun).raise_for_status()
-    first = await run_command(command)
-    assert await run_command(command) == first == {"name": "acme.tiny", "version": "1"}
+    first = await run_command(command, 120.0)
+    assert await run_command(command, 120.0) == first == {"name": "acme.tiny", "version": "1"}
 
     found = client.get("/registered-models/alias", params={"name": "acme.tiny", "alias": "challenger"}).json()
     tags = {tag["key"]: tag["value"] for tag in found["model_version"]["tags"]}
@@ -52,9 +52,9 @@ async def test_a_version_is_mirrored_once(tmp_path, client):
         return answer.json()["model_version"]["version"] if answer.status_code == 200 else None
 
     moves = [sys.executable, "-m", "stream.loop.training.mlflow_champions"]
-    assert await run_command([*moves, json.dumps([["acme", "tiny", version]])]) == [version]
+    assert await run_command([*moves, json.dumps([["acme", "tiny", version]])], 120.0) == [version]
     assert champion() == "1"
     back = [["acme", "tiny", "base"], ["acme", "another", "base"]]
-    assert await run_command([*moves, json.dumps(back)]) == []
+    assert await run_command([*moves, json.dumps(back)], 120.0) == []
     assert champion() is None
     assert str(tmp_path) not in str(run["data"])

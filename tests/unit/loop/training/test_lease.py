@@ -9,7 +9,7 @@ from aiokafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 from support.trainer_process import setup_of
 
-from stream.loop.settings import TrainSettings
+from stream.loop.settings import LoopSettings, TrainSettings
 from stream.loop.training import agent
 from stream.loop.training.job import TrainingJob, VersionFolder
 from stream.loop.training.machine import Work
@@ -135,3 +135,15 @@ async def test_a_rejection_ends_the_run_and_its_trainer_publishes_nothing_more(h
     while not published.empty():
         events.append(published.get_nowait())
     assert [event.data.state for event in events if isinstance(event.data, RetrainingRecord)] == states
+
+
+@pytest.mark.parametrize("command", ["gate_command", "dataset_command"])
+async def test_a_gate_or_a_build_that_hangs_fails_and_frees_the_trainer(home, monkeypatch, command):
+    monkeypatch.setattr("stream.loop.training.run._COMMAND_SECONDS", 0.1)
+    hangs = [sys.executable, "-c", "import time; time.sleep(600)"]
+    settings = LoopSettings(gate={"max_seconds": 0.1})
+    setup = setup_of(home, home, settings=lambda _tenant: settings, **{command: lambda _name: hangs})
+    version = "m_1" if command == "gate_command" else ""
+    work, broker = Work(request=REQUEST, epoch=1, model_version=version), Broker()
+    assert await Run(setup, work, broker.publish, TrainerMetrics(CollectorRegistry())).run() == "failed"
+    assert "did not end within" in broker.records[-1].reason
