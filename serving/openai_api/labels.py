@@ -10,6 +10,7 @@ from stream.wire import LabelRecord
 from stream.wire.ids import label_id
 from stream.wire.times import parse_time
 
+#: The year 2096. A label of a later time could not be replaced by the next one.
 _LATEST = 4e9
 
 
@@ -34,11 +35,13 @@ class Label(RequestModel):
             raise ValueError("send either value, from 0 to 1, or correct, true or false")
         if isinstance(self.at, str):
             try:
-                parse_time(self.at)
+                is_late = parse_time(self.at) > _LATEST
             except (ValueError, OverflowError):
                 raise ValueError(
                     "at is not a time; send seconds since the epoch, or RFC 3339 with a zone, such as 2026-01-31T12:00:00Z"
                 ) from None
+            if is_late:
+                raise ValueError(f"at is {self.at[:10]}, after the year 2096; send the time of the judgment")
         return self
 
     def record(self, *, tenant: str, principal: str, now: float) -> LabelRecord:

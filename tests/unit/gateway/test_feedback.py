@@ -91,6 +91,8 @@ async def test_labels_of_a_reviewer_are_recorded_once_for_each_source(stack):
         ({}, "send either value"),
         ({"value": 1.5}, "labels.1.value: input should be less than or equal to 1; got 1.5"),
         ({"correct": True, "at": "yesterday"}, "labels.1: at is not a time; send seconds"),
+        ({"correct": True, "at": "2097-01-01T00:00:00Z"}, "labels.1: at is 2097-01-01, after the year 2096"),
+        ({"correct": True, "at": 1767225600000}, "labels.1.at: input should be less than or equal to 4000000000"),
     ],
 )
 async def test_a_wrong_label_is_named_and_none_is_recorded(stack, label, words):
