@@ -66,7 +66,8 @@ class ExchangePairer:
         try:
             self._database = _opened(path)
             # An earlier process may have had a clock that was ahead.
-            self._rows("UPDATE held SET at = min(at, ?)", (self._now(),))
+            for update in ("UPDATE held SET at = ?1 WHERE at > ?1", "UPDATE done SET at = ?1 WHERE at > ?1"):
+                self._rows(update, (self._now(),))
             with closing(self._database.execute("SELECT stored FROM held")) as rows:
                 self._waiting.add(rows)
         except sqlite3.Error as error:

@@ -58,6 +58,18 @@ async def test_a_half_that_was_stored_by_a_clock_that_was_ahead_waits_no_longer_
         assert running.count("weir_intake_held_halves") == 0
 
 
+async def test_an_exchange_that_was_recorded_by_a_clock_that_was_ahead_is_forgotten_as_others(tmp_path, monkeypatch):
+    wall = time.time
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: wall() + 3.2e8)
+        async with intake(tmp_path / "home") as running:
+            assert (await running.sent("/intake/litellm", json=litellm_payload())).json()["accepted"] == 1
+    async with intake(tmp_path / "home", remember_hours=1e-9) as running:
+        await running.pairer.record_overdue()
+    with closing(sqlite3.connect(tmp_path / "home" / "intake" / "halves.sqlite")) as database:
+        assert database.execute("SELECT count(*) FROM done").fetchone() == (0,)
+
+
 OTHER = {"authorization": "Bearer weir-other-key"}
 
 
