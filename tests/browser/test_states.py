@@ -353,3 +353,15 @@ def test_a_ledger_that_cannot_read_kafka_is_shown_as_waiting_and_its_event_time_
     page.wait_for_selector(".tile:has-text('waiting for Kafka')")
     page.clock.fast_forward(60_000)
     page.wait_for_selector(".tile .bad:has-text(' s ago')")
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_ages_do_not_depend_on_the_clock_of_the_browser(look, maker, step):
+    page, now = look.page, time.time()
+    page.clock.install(time=now + step)
+    later = now + 200  # the page can be slow
+    maker.store.decisions.beat(Heartbeat(wall_time=now + 3600, log_time=later, advanced_at=later, caught_up=True))
+    page.goto(f"{look.served.address}/live")
+    page.wait_for_selector(".tile:has-text('the ledger is up to date')")
+    page.clock.fast_forward(600_000)
+    page.wait_for_selector(".tile .bad:has-text(' min ago')")

@@ -37,6 +37,18 @@ export async function get(path, parameters = {}) {
   return parsed(await request(query ? `${path}?${query}` : path, { headers: { accept: "application/json" } }));
 }
 
+let ahead = 0;
+
+/** The present time of the console's machine, in seconds: the clock of a browser on another machine can differ by minutes. */
+export const now = () => Date.now() / 1000 + ahead;
+
+/** Get the constant properties of the stack; its time sets that of `now`. */
+export async function getStack() {
+  const stack = await get("/api/stack");
+  ahead = stack.now - Date.now() / 1000;
+  return stack;
+}
+
 export async function send(method, path, body = {}) {
   const headers = { "content-type": "application/json", accept: "application/json" };
   return parsed(await request(path, { method, headers, body: JSON.stringify(body) }));
@@ -94,7 +106,7 @@ class Live extends EventTarget {
     this._set({ connected: false });
     if (source.readyState === EventSource.CLOSED) this._retry = setTimeout(() => this._connect(), RECONNECT_MS);
     try {
-      await get("/api/stack");
+      await getStack();
     } catch (error) {
       if (error.status === 401) this._set({ signedOut: true });
     }

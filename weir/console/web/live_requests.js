@@ -1,6 +1,6 @@
 // The newest requests, live, with the details of one beside them.
 
-import { live } from "./api.js";
+import { live, now } from "./api.js";
 import { Spark } from "./charts.js";
 import { List } from "./list.js";
 import { RequestPane, unknown } from "./request.js";
@@ -66,7 +66,7 @@ class Tiles extends LiveComponent {
     const total = (counts) => counts.reduce((sum, one) => sum + one, 0);
     const rate = (counts) => (counts ? number(total(counts.slice(-RATE_SECONDS - 1, -1)) / RATE_SECONDS) : "–");
     const known = (value) => (ledger ? value : "–"); // without data, 0 would be wrong
-    const behind = ledger?.log_time ? Date.now() / 1000 - ledger.log_time : 0;
+    const behind = ledger?.log_time ? now() - ledger.log_time : 0;
     return html`<div class="tiles">
       <div class="tile"><span class="label">requests / s</span><b>${rate(traffic?.requests)}</b><${Spark} values=${traffic?.requests ?? []} label="requests in each of the last 60 seconds" /></div>
       <div class="tile"><span class="label">flagged / s</span><b>${rate(traffic?.flagged)}</b><${Spark} values=${traffic?.flagged ?? []} kind="critical" label="flagged verdicts in each of the last 60 seconds" /></div>

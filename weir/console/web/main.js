@@ -1,7 +1,7 @@
 // The page: routes, keys, theme. The address says what is shown.
 
 import { Component, createRef, render } from "./vendor/preact.mjs";
-import { get, live } from "./api.js";
+import { getStack, live } from "./api.js";
 import { Help } from "./dialogs.js";
 import { listen } from "./keys.js";
 import { List } from "./list.js";
@@ -81,7 +81,7 @@ class App extends Component {
 
   _loadStack = async () => {
     try {
-      this.setState({ stack: await get("/api/stack"), error: null });
+      this.setState({ stack: await getStack(), error: null });
     } catch (error) {
       this.setState({ error });
     }

@@ -1,6 +1,6 @@
 // Silences in force: scope, reason, author, expiry; a button ends each. Silences are created on an alert.
 
-import { get, send } from "./api.js";
+import { get, now, send } from "./api.js";
 import { duration, Empty, ErrorBox, html, Id, Link, Loader, Status, stream, Time } from "./ui.js";
 
 export class SilencesView extends Loader {
@@ -32,7 +32,7 @@ export class SilencesView extends Loader {
           <thead><tr><th scope="col">scope</th><th scope="col">reason</th><th scope="col">by</th><th scope="col">until</th><th scope="col">from alert</th><th scope="col"><span class="sr">end</span></th></tr></thead>
           <tbody>${found.map((one) => html`<tr key=${one.silence_id}>
             <th scope="row">${[stream(one), one.detector, one.feature].filter(Boolean).join(" / ")}</th>
-            <td>${one.reason}</td><td>${one.by}</td><td><${Time} at=${one.until} /> <small class="quiet">${duration(one.until - Date.now() / 1000)} left</small></td>
+            <td>${one.reason}</td><td>${one.by}</td><td><${Time} at=${one.until} /> <small class="quiet">${duration(one.until - now())} left</small></td>
             <td><${Link} to=${`/alerts/${one.alert_id}?state=`} go=${go}><${Id} id=${one.alert_id} /></${Link}></td>
             <td class="right"><button disabled=${ending === one.silence_id} onClick=${() => this._end(one)}>${ending === one.silence_id ? "Ending" : "End"}<span class="sr"> the ${one.detector} silence</span></button></td>
           </tr>`)}</tbody></table>`}

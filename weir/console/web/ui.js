@@ -2,7 +2,7 @@
 
 import { Component, h } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
-import { live } from "./api.js";
+import { live, now } from "./api.js";
 
 /**
  * Characters that are invisible or change the direction of the text after them: a name with one would change the text beside it, and a
@@ -77,7 +77,7 @@ export class Ago extends Component {
   }
 
   render({ at }) {
-    return html`${duration(Date.now() / 1000 - at)} ago`;
+    return html`${duration(now() - at)} ago`;
   }
 }
 
