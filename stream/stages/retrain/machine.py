@@ -103,18 +103,18 @@ def observe(alerts: AlertsHalf, event: Event, offset: int) -> bool:
 def _work(state: RequestsHalf, record: RetrainingRecord) -> None:
     """Store the request of `record` as the one in delivery or in flight.
 
-    A record without a lease does not change the known lease of its request.
+    A record without a lease, or of an earlier owner, does not change the known lease of its request.
     """
     if record.state in _DELIVERED:
         state.delivered_id = record.retraining_id
         return
     is_same = record.retraining_id == state.in_flight_id
-    if is_same and record.epoch and record.epoch < state.epoch:
+    if is_same and record.epoch < state.epoch:
         return
     if not is_same and record.epoch <= state.ended.get(record.retraining_id, -1):  # else it was resumed after its end
         return
     state.in_flight_id = record.retraining_id
-    state.epoch = record.epoch or (state.epoch if is_same else 0)
+    state.epoch = record.epoch
     if record.lease_until is not None or not is_same:
         state.lease_until = record.lease_until
 

@@ -259,6 +259,8 @@ OTHER = {"retraining_id": "rt_other"}
         [("canary", {}), ("started", OTHER | EXPIRED)],
         [("shadow", OTHER), ("started", LEASE), ("canary", OTHER), ("promoted", OTHER)],
         [("started", {}), ("completed", {}), ("shadow", {})],  # a version of an external trainer
+        [("started", EXPIRED), ("progress", LEASE)],  # a renewed lease
+        [("started", OTHER | EXPIRED | {"epoch": 2}), ("started", LEASE)],  # epochs of two requests
     ],
 )
 def test_a_request_in_progress_blocks_further_requests(records):
@@ -305,7 +307,16 @@ def test_a_resolved_alert_does_not_count_and_its_duplicate_does_not_fire_it_agai
     run(opened, alert("toxicity", 115.0, state="resolved", revision=1))
     assert run(opened) == []
     assert run.state.alerts.firing == {}
+    run.state.alerts.resolved.clear()  # as after 64 later alerts
+    run.offset = 0
+    assert run(opened, opened) == []
+    assert run.state.alerts.firing == {}
     assert refused(run.last(alert("drift", 120.0))) == ["agree"]
+
+
+def test_an_older_revision_does_not_replace_a_newer_one(run):
+    run(alert("drift", 110.0, revision=1), alert("drift", 100.0, events=1), alert("drift", 110.0, revision=1, events=1))
+    assert run.state.alerts.firing["al_drift_input"].events == 200
 
 
 def test_alerts_that_are_read_again_after_a_crash_cause_no_second_decision(run):
@@ -352,9 +363,11 @@ def test_the_share_of_a_key_is_its_share_of_all_events_of_the_alert():
 def test_the_same_alerts_cause_another_request_after_the_cool_down():
     run = Run(cool_down_seconds=1000)
     first = run.last(alert("toxicity", 110.0), alert("drift", 120.0))
+    assert run(alert("pii", 120.0), alert("pii", 1120.0, state="resolved", revision=1))[1:] == []
     again = run.last(alert("drift", 1120.0, revision=1))
     assert (again.state, again.alert_ids) == ("requested", first.alert_ids)
     assert again.retraining_id != first.retraining_id
+    assert refused(run.last(alert("drift", 2120.0, revision=2, sentinels="moved"))) == ["sentinels"]
 
 
 def test_an_update_of_a_requests_alert_is_not_suppressed_after_another_alert_resolved(run):
@@ -364,7 +377,7 @@ def test_an_update_of_a_requests_alert_is_not_suppressed_after_another_alert_res
 
 def test_the_data_of_a_request_begin_with_the_windows_that_opened_the_first_alert(run):
     run.stage = Retraining(settings(alerts={"open_windows": 3}))
-    (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
+    (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0, opened_at=110.0))
     assert request.since == 85.0
 
 
