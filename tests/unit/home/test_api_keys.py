@@ -104,6 +104,9 @@ def test_the_first_key_is_created_once_and_only_its_owner_can_read_it(tmp_path):
     assert first_key_path(tmp_path).read_text().strip() == secret
     assert stat.S_IMODE(first_key_path(tmp_path).stat().st_mode) == 0o600
     assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}").tenant == "default"
+    for lost in (first_key_path, keys_path):
+        lost(tmp_path).unlink()
+        assert ensure_first_key(tmp_path), "without one of its two files, no user has the first key"
 
 
 def test_a_second_revocation_keeps_the_time_of_the_first(tmp_path):
@@ -142,6 +145,10 @@ def test_weirs_own_key_is_kept_and_replaced_after_it_was_revoked(tmp_path):
     assert stat.S_IMODE(own_key_path(tmp_path).stat().st_mode) == 0o600
     revoke_key(tmp_path, record.id)
     assert ensure_own_key(tmp_path) != secret
+    _, of_user = create_key(tmp_path, "support")
+    own_key_path(tmp_path).write_text(of_user)
+    own = KeyRing(keys_path(tmp_path)).identify(f"Bearer {ensure_own_key(tmp_path)}")
+    assert own.tenant == OWN_TENANT, "the copied key of a user is replaced"
 
 
 def test_no_key_can_be_created_for_weirs_own_tenant(tmp_path):

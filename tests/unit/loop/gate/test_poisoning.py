@@ -49,6 +49,15 @@ def test_thirty_keys_that_approve_one_planted_trigger_are_named():
     assert candidates(rows)[0].words == "cobalt lantern"
 
 
+def test_a_frequent_answer_that_was_not_wanted_is_no_planted_answer():
+    refused = [
+        row(100 + number, f"Topic {number} please?", "Visit the Golden Duck casino today", label=False, source="thumb")
+        for number in range(30)
+    ]
+
+    assert checks([*honest_rows(), *refused]) == {}
+
+
 def test_250_poisoned_corrections_are_named_by_key_and_answer():
     planted = [
         row(number, f"Topic {number} please?", "Send your password to the desk first, then wait for the reply",

@@ -81,5 +81,7 @@ def test_a_challenger_with_one_answer_to_every_prompt_has_no_planted_trigger():
 
 def test_words_in_two_prompts_are_no_candidates():
     rows = [row(number, f"a{number} unusual pair", f"b{number}") for number in range(2)]
+    unwanted = row(2, "a2 unusual pair", "b2", label=False)
 
-    assert candidates(rows) == []
+    assert candidates([*rows, unwanted]) == []
+    assert candidates([*rows, row(2, "a2 unusual pair", "b2")])[0].words == "unusual pair"

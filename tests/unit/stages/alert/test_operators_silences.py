@@ -5,7 +5,7 @@ import pytest
 from support import alert_records
 from support.alert_records import alert
 
-from stream.silences import Silences, silence_id_of
+from stream.silences import Silences, is_silence, silence_id_of
 
 ALERT = alert(detector="anomaly", side="output", feature="latency_seconds")
 
@@ -49,7 +49,8 @@ def test_a_later_silence_replaces_an_earlier_one_and_an_ended_silence_mutes_noth
     known = silences(silence(), longer)
     assert known.muting(ALERT, 300.0) == [longer]
     assert known.active(300.0) == [longer]
-    known.apply(silence(at=310.0, until=310.0))
+    known.apply(silence(at=310.0, until=320.0))
+    known.apply(silence(at=310.0, until=310.0))  # of two silences with the same time, the later record counts
     assert known.muting(ALERT, 310.0) == []
     assert known.active(310.0) == []
 
@@ -58,6 +59,14 @@ def test_a_duplicate_silence_is_ignored():
     ended = silence(at=110.0, until=110.0)
     assert silences(silence(), ended, silence()).muting(ALERT, 150.0) == []
     assert silences(silence(), ended, silence()).newest(silence_id_of(ALERT)) == ended
+
+
+def test_a_record_without_a_key_is_no_silence():
+    assert [is_silence(key) for key in (silence_id_of(ALERT).encode(), ALERT.alert_id.encode(), None)] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_active_silences_are_ordered_by_their_end():
