@@ -25,8 +25,6 @@ async def run_child(command: Sequence[str], seconds: float) -> tuple[int, bytes,
 
 async def end_child(process: asyncio.subprocess.Process) -> None:
     """End `process` if it runs: SIGTERM, and after 30 s SIGKILL."""
-    if process.returncode is not None:
-        return
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
