@@ -146,9 +146,7 @@ class Pipeline:
 
     async def _wait(self, seconds: float) -> None:
         """Wait up to `seconds` for the acknowledgement of the oldest frame in flight; a HEAD frame is never sent and needs none."""
-        if not self._window:
-            await asyncio.sleep(seconds)
-        elif self._window[0].futures:
+        if self._window[0].futures:
             await asyncio.wait(self._window[0].futures, timeout=seconds)
 
     def _advance(self, lease: Lease) -> None:
