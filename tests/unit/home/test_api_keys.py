@@ -45,6 +45,14 @@ def test_the_gateway_reads_the_written_keys(tmp_path):
     assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}") is None
 
 
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "{}", "Basic {}", "Bearer x{}", "Bearer {}x"])
+def test_only_the_key_in_a_bearer_header_is_valid(tmp_path, header):
+    record, secret = create_key(tmp_path, "support")
+    keys = KeyRing(keys_path(tmp_path))
+    assert keys.identify(f"bearer  {secret} ").id == record.id
+    assert keys.identify(header and header.format(secret)) is None
+
+
 def test_a_new_key_is_valid_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr("serving.api_keys._CHECK_SECONDS", 1e9)
     keys = KeyRing(keys_path(tmp_path))
