@@ -100,6 +100,48 @@ def test_the_odds_are_those_of_draws_from_an_urn():
     assert made.statistic == pytest.approx(expected)
 
 
+def test_in_a_half_hour_without_values_the_bet_has_odds_of_one():
+    made = regions()
+    made.begin(0, np.arange(9.0), np.zeros(9, dtype=np.int64), 0.3)
+    feed(made, [100.0], slot=1)
+    assert made.statistic == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("values", "own"), [(49, False), (50, True)])
+def test_a_half_hour_with_fewer_than_50_values_has_the_usual_share_of_all_values(values, own):
+    made = regions()
+    slots = np.array([0] * 100 + [1] * values)
+    reference = np.concatenate([np.arange(100.0), np.full(values, -1.0)])
+    made.begin(0, reference, slots, 0.16)  # 24 of the values, all of them in half-hour 0
+    inside, seen = (0, values) if own else (24, 100 + values)
+    assert made.usual_share(0, 1) == pytest.approx((inside + inside**0.5 + 1) / (seen + 1))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_events_of_a_batch_have_the_results_of_single_events(seed):
+    rng = np.random.default_rng(seed)
+    batch, single = warmed(np.random.default_rng(seed), limit=60), warmed(np.random.default_rng(seed), limit=60)
+    values, looked = rng.random(80) + 0.5, (rng.random(80) < 0.5).tolist()
+    steps = [BettingStep(number, float(number), 0, 1.0, 0.5) for number in range(80)]
+    taken, highest = batch.update_many(values[looked][:, None], looked, steps)
+    found = []
+    for value, mine, step in zip(values, looked, steps[:taken], strict=False):
+        single.update(np.array([value]), step, alarm=False) if mine else single.wait(1.0)
+        found.append(single.statistic)
+    assert highest == pytest.approx(max(found))
+    assert batch.snapshot().counts == single.snapshot().counts
+    assert batch.statistic == pytest.approx(single.statistic)
+    assert max(found[:-1]) < 60
+
+
+def test_a_batch_ends_at_the_event_that_reaches_the_limit():
+    made = warmed(np.random.default_rng(0), count=100_000, fraction=1e-5, limit=940)
+    steps = [BettingStep(number, float(number), 0, 1.0, 0.5) for number in range(5)]
+    taken, highest = made.update_many(np.full((3, 1), 2.0), [True] * 3 + [False] * 2, steps)
+    assert taken == 3
+    assert highest == made.statistic >= 940
+
+
 def test_forgetting_a_change_restores_the_counts():
     rng = np.random.default_rng(3)
     made = warmed(rng)
