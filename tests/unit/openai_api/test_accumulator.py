@@ -51,9 +51,10 @@ def test_whole_choices_without_distinct_indexes_are_numbered_by_position(kind, i
     assert answer.finish_reasons == ["content_filter"] * 2
 
 
-def test_pieces_of_one_choice_in_a_chunk_are_joined():
-    answer = accumulated({"choices": [{"index": 0, "delta": {"content": text}} for text in ("a", "b")]})
-    assert [choice.text for choice in answer.recorded()] == ["ab"]
+def test_pieces_of_one_choice_in_a_chunk_are_joined_and_whole_choices_are_not():
+    for kind, texts in (("delta", ["ab"]), ("message", ["a", "b"])):
+        answer = accumulated({"choices": [{"index": 0, kind: {"content": text}} for text in ("a", "b")]})
+        assert [choice.text for choice in answer.recorded()] == texts
 
 
 def test_an_answer_is_finished_if_every_choice_is():
@@ -61,6 +62,16 @@ def test_an_answer_is_finished_if_every_choice_is():
     assert not accumulated(delta(0, "stop"), delta(1, content="x")).finished
     assert not accumulated(delta(0, "", content="x")).finished
     assert accumulated(delta(0, "stop"), delta(1, "stop")).finished
+
+
+def test_the_first_id_the_finish_reasons_and_the_stopped_choices_of_an_answer():
+    assert accumulated().filtered == [0]
+    chunks = ({"id": "not an id"}, {"id": "c1"}, {"id": "c2"}, delta(0, "stop"), delta(1, content="a"))
+    answer = accumulated(*chunks, delta(2, "some text"), delta(3, "content_filter"))
+    assert (answer.response_id, answer.stopped, answer.filtered) == ("c1", False, [3])
+    assert answer.finish_reasons == ["stop", "content_filter"]
+    answer.stop()
+    assert (answer.stopped, answer.filtered) == (True, [1, 3])
 
 
 def test_tool_calls_are_joined_by_their_index():

@@ -167,13 +167,36 @@ def test_removed_earlier_routes_and_the_pins_of_a_resumed_request_break_no_edge(
 
 
 def test_a_dataset_that_another_request_rebuilt_breaks_no_edge():
-    again = DatasetFacts(digest="d1", retraining_id="rt_2", ranges=(EARLY,), request_ids=DATASET.request_ids)
+    other = LogRange(topic="weir.inference", first={"0": 0}, last={"0": 8})
+    again = DatasetFacts(digest="d1", retraining_id="rt_2", ranges=(other,), request_ids=DATASET.request_ids)
     assert broken(log(), again) == set()
 
 
 def test_another_digest_of_the_rows_on_disk_breaks_the_edge_of_the_dataset():
     other = DatasetFacts(digest="d2", request_ids=DATASET.request_ids)
     assert broken(log(), other) == {("d1", "rt_1/trained")}
+
+
+def test_a_dataset_of_the_request_with_another_digest_than_the_version_breaks_the_edge_of_the_dataset():
+    chain = chain_of(facts_of(log() | {"dataset": state("dataset", 12.0, dataset_digest="d9")}), "m_1")
+    assert [(edge.effect, edge.broken) for edge in chain.broken] == [("rt_1/trained", "the request's dataset is d9")]
+
+
+def test_a_version_without_a_dataset_has_no_edge_of_a_dataset():
+    model = ModelRecord(version="m_1", at=20.0, retraining_id="rt_1", **BASE)
+    chain = chain_of(facts_of(log() | {"model": model}), "m_1")
+    assert chain.broken == []
+    assert not {"used", "pinned", "row"} & {edge.kind for edge in chain.edges}
+
+
+def test_a_route_follows_the_decision_of_its_own_request_and_the_newest_state_needs_its_route():
+    forced = RetrainingRecord(
+        retraining_id="rt_2", state="blessed", reason="by hand", at=35.0, model_version="m_1", by="ann", **BASE
+    )
+    chain = chain_of(facts_of(log() | {"forced": forced}), "m_1", DATASET)
+    assert [(edge.cause, edge.effect) for edge in chain.edges if edge.kind == "routed"] == [("rt_1/blessed", "route 2")]
+    promoted = state("promoted", 50.0, model_version="m_1", numbers={"epoch": 3.0}, by="delivery")
+    assert broken(log() | {"promoted": promoted}) == {("rt_1/promoted", "route 3")}
 
 
 def test_a_route_to_a_refused_version_is_broken_unless_a_person_forced_it():
@@ -353,6 +376,9 @@ def test_the_route_of_another_tenant_with_the_same_epoch_is_not_in_the_chain():
     chain = chain_of(facts_of(records | {"other": other}), "m_1", DATASET)
     place = f"t-0@{list(records).index('route')}"
     assert [node.place for node in chain.nodes if node.kind == "route"] == [place]
+    del records["route"]
+    later = msgspec.structs.replace(other, epoch=9)
+    assert broken(records | {"other": later}) == {("rt_1/canary", "route 2")}
 
 
 def test_a_route_at_the_rounded_time_of_its_decision_is_after_the_decision():
