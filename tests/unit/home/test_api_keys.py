@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import json
 import stat
@@ -7,6 +8,8 @@ import pytest
 from support.executed_lines import executed_lines
 
 from serving.api_keys import KeyRing, keys_path
+from serving.authentication import authenticate
+from serving.openai_api.errors import ApiError
 from stream.wire import OWN_TENANT
 from weir.errors import SettingsError, StackError
 from weir.home.api_keys import (
@@ -51,6 +54,20 @@ def test_only_the_key_in_a_bearer_header_is_valid(tmp_path, header):
     keys = KeyRing(keys_path(tmp_path))
     assert keys.identify(f"bearer  {secret} ").id == record.id
     assert keys.identify(header and header.format(secret)) is None
+
+
+@pytest.mark.parametrize("allow_basic", [False, True])
+def test_a_rejected_request_states_whether_its_key_is_missing_and_how_to_send_it(tmp_path, allow_basic):
+    _, secret = create_key(tmp_path, "support")
+    keys = KeyRing(keys_path(tmp_path))
+    basic = {"authorization": f"Basic {base64.b64encode(f'weir:{secret}'.encode()).decode()}"}
+    if allow_basic:
+        assert authenticate(keys, basic, allow_basic=True).tenant == "support"
+    cases = [({}, "missing"), ({"authorization": "Basic !"}, "not valid"), *[(basic, "not valid")] * (not allow_basic)]
+    for headers, problem in cases:
+        with pytest.raises(ApiError, match=f"The API key is {problem}; ") as rejected:
+            authenticate(keys, headers, allow_basic=allow_basic)
+        assert ("as the password of the address" in str(rejected.value)) is allow_basic
 
 
 def test_a_new_key_is_valid_at_once(tmp_path, monkeypatch):
