@@ -13,7 +13,7 @@ _PYTHON = [sys.executable, "-c"]
 async def test_a_command_returns_its_status_its_output_and_the_last_line_of_its_errors():
     text = "import sys; assert not sys.stdin.read(); print(1); sys.exit('first\\nlast')"
     assert await run_child([*_PYTHON, text], 60) == (1, b"1\n", "last")
-    assert await run_child([*_PYTHON, "print(2)"]) == (0, b"2\n", "")
+    assert await run_child([*_PYTHON, "print(2)"], 60) == (0, b"2\n", "")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ import os, pathlib, signal, time
 pathlib.Path({str(begun)!r}).write_text(str(os.getpid()))
 time.sleep(1000)
 """
-    running = asyncio.create_task(run_child([*_PYTHON, text]))
+    running = asyncio.create_task(run_child([*_PYTHON, text], 60))
     await until("the command has begun", lambda: begun.exists() and begun.read_text(), 60)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
