@@ -41,6 +41,8 @@ HOUR_SECONDS = 3600
 _EXPIRED_SECONDS = 60
 ERROR_LABEL = "error"
 _WORDS = 20
+#: Number of newest reviews of each tenant that are kept. Reviews do not expire, and a client can review alerts that do not exist.
+_REVIEWS = 100_000
 #: Score publishes a verdict at most this much event time before the tick that passes its event.
 _MARGIN_SECONDS = 60.0
 #: Prefix of the key in the table ``meta`` of a topic of which Kafka deleted records; deleted with score's next tick.
@@ -354,6 +356,11 @@ class Shard(LedgerFile):
             self.database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - constants
         # Alerts do not expire, so their reviews do not either.
         self.database.execute(f"DELETE FROM feedback WHERE time < ? AND NOT ({IS_REVIEW})", (floor,))  # noqa: S608 - constants
+        self.database.execute(
+            "DELETE FROM feedback WHERE event_id IN (SELECT event_id FROM (SELECT event_id, row_number()"  # noqa: S608 - constants
+            f" OVER (PARTITION BY tenant ORDER BY time DESC) AS number FROM feedback WHERE {IS_REVIEW}) WHERE number > ?)",
+            (_REVIEWS,),
+        )
         for table in ("pairs", "requests"):
             self.database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - constants
         self.database.execute("DELETE FROM gap_requests WHERE event_id NOT IN (SELECT event_id FROM gaps)")

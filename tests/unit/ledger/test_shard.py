@@ -11,12 +11,13 @@ from support.events import tick
 from support.ledger_log import Log, aborted, end, explanation, forwarded, gap, request, verdict
 from support.ledger_store import MemoryLedger
 
+from stream.ledger import shard as module
 from stream.ledger.coverage import coverage_of, missing_verdicts
 from stream.ledger.decisions import Decisions
 from stream.ledger.queries.request_story import request_events, request_story
 from stream.ledger.schema import transaction
 from stream.ledger.shard import Shard
-from stream.wire import Span, encode
+from stream.wire import Event, Feedback, Span, encode
 
 #: A request that expects verdicts of pii and toxicity, and a request that expects a verdict of pii.
 EVENT, PII = request("r1", 10.0), request("r1", 10.0, owed=("pii",))
@@ -27,6 +28,12 @@ def shard():
     shard = Shard(":memory:")
     yield shard
     shard.close()
+
+
+def review(name, tenant, at, label="right"):
+    """Return the review of an alert that does not exist."""
+    data = Feedback(request_id=name, tenant=tenant, principal="k_1", label=label, alert_id=f"al_{name}")
+    return Event(id=f"{tenant}/{name}", source="gw-1", type=data.event_type, time=at, data=data)
 
 
 def counts(shard):
@@ -176,6 +183,23 @@ def test_hours_past_the_retention_are_deleted_with_their_counts_and_explanations
     shard.apply(log.inference(old) + log.verdicts(verdict(old, "pii"), explanation(old, "pii", version="2")))
     assert coverage_of([shard.database]).requests == 1, "an expired duplicate is not stored"
     assert shard.database.execute("SELECT event_id FROM explanations").fetchall() == [("r2/request",)]
+    shard.close()
+
+
+def test_the_newest_reviews_of_each_tenant_are_kept_after_the_retention(log, monkeypatch):
+    """A client can review any number of alerts that do not exist; these reviews must not fill the disk, nor replace those of other tenants."""
+    monkeypatch.setattr(module, "_REVIEWS", 2)
+    shard = Shard(":memory:", retention_seconds=3600)
+    reviews = [
+        review(f"r{number}", tenant, 3600.0 + number) for tenant in "ab" for number in range(5 if tenant == "a" else 1)
+    ]
+    expired = review("r9", "a", 3600.0, label="other")
+    shard.apply(log.inference(request("r1", 3600.0), request("r2", 9 * 3600.0)))
+    shard.apply(log.records("weir.feedback", *reviews, expired))
+    while shard.expire():
+        pass
+    kept = shard.database.execute("SELECT tenant, request_id FROM feedback ORDER BY 1, 2").fetchall()
+    assert kept == [("a", "r3"), ("a", "r4"), ("b", "r0")]
     shard.close()
 
 
