@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from ssl import SSLError
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, field_validator, m
 
 from stream.address import Link, Servers, Target, TraceLink, WebhookTarget
 from stream.errors import BrokerError
-from stream.section import Section, tenant_table
+from stream.section import Section, TenantTables
 from stream.webhook_signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
@@ -348,9 +348,10 @@ class BridgeSettings(Section):
 
 def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> TenantSettings:
     """Return the settings of `tenant`: the defaults, overridden by each matching pattern in order."""
-    return TenantSettings.model_validate(tenant_table(tenants, tenant))
+    return cached_tenant_settings(tenants)(tenant)
 
 
 def cached_tenant_settings(tenants: Mapping[str, Mapping[str, Any]]) -> Callable[[str], TenantSettings]:
-    """Return a function from tenant to settings, which calls :func:`tenant_settings` only once per tenant."""
-    return lru_cache(maxsize=_CACHED_TENANTS)(partial(tenant_settings, tenants))
+    """Return a function from tenant to settings, as :func:`tenant_settings`, which computes the settings of a tenant only once."""
+    tables = TenantTables(tenants)
+    return lru_cache(maxsize=_CACHED_TENANTS)(lambda tenant: TenantSettings.model_validate(tables.of(tenant)))

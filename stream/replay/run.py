@@ -24,7 +24,7 @@ from stream.replay.shadow_topic import shadow_topic
 from stream.replay.stream_replay import StreamReplay
 from stream.replay.text_replay import TextReplay, TextScoring
 from stream.replay.versions import Version, create_version, stream_version
-from stream.settings import KafkaSettings, ScoreSettings, WatchSettings, cached_tenant_settings, tenant_settings
+from stream.settings import KafkaSettings, ScoreSettings, WatchSettings, cached_tenant_settings
 from stream.stages.score.model_pool import ModelPool
 from stream.stages.score.model_process import ModelSpec
 from stream.wire import format_time
@@ -81,7 +81,7 @@ async def _run(
     plan: ReplayPlan, settings: ReplaySettings, reader: ArchivedRangeReader, log: RetainedLog, observe: Observe
 ) -> Report:
     request = plan.request
-    identity = plan.identity({pattern: tenant_settings(settings.patterns, pattern) for pattern in settings.patterns})
+    identity = plan.identity({pattern: plan.tenants(pattern) for pattern in settings.patterns})
     main = plan.ranges[0]
     async with AsyncExitStack() as stack:
         scoring = await stack.enter_async_context(_models(request, settings))
@@ -166,9 +166,10 @@ def _check(request: ReplayRequest, settings: ReplaySettings) -> None:
 
 
 def _check_options(version: Version, settings: ReplaySettings) -> None:
+    by_tenant = cached_tenant_settings(settings.patterns)
     for pattern in ("", *settings.patterns):
         try:
-            stream_version(version, tenant_settings(settings.patterns, pattern))
+            stream_version(version, by_tenant(pattern))
         except DetectorError as error:
             raise ReplayError(f"{version.name} for tenant {pattern!r}: {error}") from error
 

@@ -11,7 +11,7 @@ from detectors.base import StreamDetector
 from detectors.registry import STREAM, create_stream
 from stream.dead_letters import DeadLetters
 from stream.runtime.app import BaseApp, create_base_app
-from stream.settings import KafkaSettings, TenantSettings, WatchSettings, cached_tenant_settings, tenant_settings
+from stream.settings import KafkaSettings, TenantSettings, WatchSettings, cached_tenant_settings
 from stream.stages.alert.agent import AlertStage
 from stream.stages.retrain.agent import RetrainStage
 from stream.stages.shared.metrics import WatchMetrics
@@ -42,9 +42,9 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
     `tenants` is {tenant name or pattern: settings}; no other worker may use `data_dir`. Raises ConfigError if any
     tenant's settings contain an unknown option of a stream detector, or a value out of its bounds.
     """
-    for pattern in ("", *tenants):  # a wrong option is an error at the start, not at the first event
-        stream_detectors(tenant_settings(tenants, pattern))
     by_tenant = cached_tenant_settings(tenants)
+    for pattern in ("", *tenants):  # a wrong option is an error at the start, not at the first event
+        stream_detectors(by_tenant(pattern))
     app = create_base_app(f"{settings.topic_prefix}watch", settings, data_dir=data_dir)
     metrics = WatchMetrics(registry)
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from detectors.errors import ConfigError, DetectorError
-from stream.section import tenant_table
+from stream.section import TenantTables
 from stream.settings import DetectorSettings
 from stream.wire import OWN_TENANT
 from weir.errors import SettingsError
@@ -67,11 +67,13 @@ def _merged_errors(loaded: Loaded) -> Iterator[str]:
     from detectors.registry import TEXT, create_stream  # noqa: PLC0415 - see above
 
     tenants = loaded.settings.tenants
+    tables = TenantTables(tenants)
     for pattern, tenant in tenants.items():
+        merged = tables.of(pattern)
         for name in tenant.keys() - TenantTable.model_fields.keys():
             key = key_of(("tenants", pattern, name))
             try:
-                made = create_stream(name, tenant_table(tenants, pattern).get(name, tenant[name]))
+                made = create_stream(name, merged[name])
             except DetectorError as error:
                 yield f"{key}: {error}; change or unset it"
                 continue

@@ -13,7 +13,7 @@ from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, Mode
 from stream.address import Address, Host, Link, TraceLink
 from stream.archive.settings import ArchiveSettings
 from stream.loop.settings import DeliveryProcessSettings, LoopSettings, TrainSettings
-from stream.section import Section, tenant_table
+from stream.section import Section, TenantTables
 from stream.settings import (
     BridgeSettings,
     DetectorSettings,
@@ -218,7 +218,8 @@ class Settings(BaseSettings):
     def _known_tenant_keys(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         _TENANTS.validate_python(value)
         # Tables of several patterns can be valid alone, but not together.
-        _TENANTS.validate_python({name: tenant_table(value, name) for name in value})
+        tables = TenantTables(value)
+        _TENANTS.validate_python({name: tables.of(name) for name in value})
         return value
 
     @field_validator("tenants")

@@ -1,5 +1,6 @@
 import pytest
 from support.cases import cases
+from support.executed_lines import executed_lines
 
 from serving.gateway.tenant_settings import guard_settings
 from stream.loop.settings import loop_settings
@@ -209,6 +210,23 @@ def test_later_tenant_patterns_override_earlier_ones(write):
     assert tenant_settings(settings.tenants, "demo-1").bucket_seconds == 5
     assert tenant_settings(settings.tenants, "demo-1").retraining.events == 40
     assert tenant_settings(settings.tenants, "acme").retraining.events == 200
+
+
+def test_a_table_of_a_name_and_a_pattern_that_matches_it_apply_in_the_order_of_the_file(write):
+    for order, seconds in (("demo-1 demo-*", 5), ("demo-* demo-1", 10)):
+        tables = {"demo-1": "bucket_seconds = 10", "demo-*": "bucket_seconds = 5", "demo-2": "bucket_seconds = 20"}
+        write("".join(f'[tenants."{name}"]\n{tables[name]}\n' for name in (*order.split(), "demo-2")))
+        assert tenant_settings(load_settings().settings.tenants, "demo-1").bucket_seconds == seconds
+
+
+def test_the_work_for_the_tables_of_tenants_grows_linearly(write):
+    work = []
+    for number in (50, 100, 200):
+        tables = (f'[tenants."tenant-{one}".drift]\nmin_share = 0.1\n' for one in range(number))
+        write('[tenants."*"]\nbucket_seconds = 60\n' + "".join(tables))
+        work.append(executed_lines(lambda: check_detector_options(load_settings())))
+    first, second = work[1] - work[0], work[2] - work[1]
+    assert second <= 2.2 * first, "the work for a table depends on the number of the other tables"
 
 
 def test_sentinels_are_off_by_default_and_can_be_slower_if_alerts_last_longer(write, monkeypatch):
