@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from support.guarded import EVERY, INSULT, words
 
-from serving.gateway.guard import Guard, Guards
+from serving.gateway.guard import Guard, Guards, _Finding
 from serving.gateway.tenant_settings import guard_settings
 from serving.openai_api.accumulator import NewText
 from stream.settings import tenant_settings
@@ -109,6 +109,22 @@ async def test_at_most_26_tokens_follow_an_insult(guard, position, pause):
     assert sent - guard.hit.position_tokens + 3 <= guard.hit.exposed_tokens <= sent - position + 6
     assert len("".join(scripted(position)[: position - 6])) <= guard.harmless_characters
     assert guard.harmless_characters < len("".join(scripted(position)[:end]))
+
+
+@pytest.mark.parametrize("offset", [0, 5])
+async def test_a_finding_has_the_tokens_from_its_start_to_its_end_and_those_that_were_sent(make, monkeypatch, offset):
+    guards, found = make(every_tokens=4), []
+    monkeypatch.setattr(guards, "_first_finding", lambda *_: found.pop())
+    guard = Guard(guards._settings("acme"), guards, tokens=offset)
+    for number in range(1, 9):  # of five characters each
+        found[:] = [_Finding("pii", 22, 32) if number == 8 else None]
+        assert await guard.push("word ", offset + number) is None
+        if number < 8:
+            guard.sent()
+    hit = await guard.finish()
+    assert hit == GuardStop(detector="pii", position_tokens=offset + 7, exposed_tokens=7 - 4, stopped=True)
+    assert guard.harmless_characters == 22
+    assert await guard.push("more ", offset + 9) is hit
 
 
 @pytest.mark.parametrize("every_tokens", [1, 5, 64])
