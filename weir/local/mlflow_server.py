@@ -28,6 +28,9 @@ def environment() -> dict[str, str]:
         constants.ARTIFACTS_DESTINATION_ENV_VAR: "artifacts",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Else MLflow downloads lists of prices from GitHub for each span with a model's name; LiteLLM's list if LiteLLM is installed.
+        "MLFLOW_MODEL_CATALOG_URI": "",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
 
 
