@@ -75,7 +75,6 @@ async def run_driver(
     caller must then call :func:`end_without_ray`.
     """
     os.environ.update(layout.driver_environment())
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else it logs a line for each health check
     health["serving"] = "connecting to Ray"
     if not await _until_stopped(_port_open(layout.address), stop, _CONNECT_SECONDS, f"Ray at {layout.address}"):
         return

@@ -195,7 +195,8 @@ class _Service:
                 await publish_alert(producer, alert, self._kafka)
                 await self._call(self._store.decisions.acknowledged, record)
                 self._metrics.alerts.labels(record.detector).inc()
-                _LOG.info("alert %s %s revision %d", record.alert_id, record.state, record.revision)
+                level = logging.WARNING if record.state == "firing" else logging.INFO
+                _LOG.log(level, "alert %s %s: %s, %s", record.alert_id, record.state, record.detector, record.summary)
 
     def _decide(self) -> None:
         observation = self._store.decide(

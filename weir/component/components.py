@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.errors import DriverError, ServingError
+from stream.json_log import log_json
 from stream.telemetry import Pages
 from stream.wire.errors import StreamError
 from weir.client import effective_kafka
-from weir.component.logs import log_to_stderr
 from weir.component.process import Process, run_async, running, trace_settings
 from weir.errors import SettingsError, WeirError
 
@@ -246,7 +246,7 @@ def _pages(process: Process) -> Pages | None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the component that `arguments` names and return its exit status."""
     names = sys.argv[1:] if arguments is None else arguments
-    log_to_stderr()
+    log_json(logging.StreamHandler(sys.stderr))
     try:
         if len(names) != 1 or names[0] not in COMPONENTS:
             raise SettingsError(f"unknown component {' '.join(names)!r}; choose one of {', '.join(COMPONENTS)}")

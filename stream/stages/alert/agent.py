@@ -57,7 +57,17 @@ class AlertStage(TableStage):
         self._published.add(event)
         label = detector_label(record.detector)
         self._context.metrics.alerts.labels(label, record.state, record.severity).inc()
-        logger.info("alert %s %s revision %d", record.alert_id, record.state, record.revision)
+        # The other records of an alert are updates of its evidence: one every few seconds for each firing alert.
+        level = logging.INFO if record.revision == 0 or record.state == "resolved" else logging.DEBUG
+        logger.log(
+            level,
+            "alert %s %s: %s, tenant %s, model %s",
+            record.alert_id,
+            record.state,
+            record.detector,
+            record.tenant,
+            record.model,
+        )
 
     def _span(self, alert_id: str, detector: str, cause: str, others: tuple[str, ...]) -> str:
         attributes = {WEIR_ALERT_ID: alert_id, WEIR_DETECTOR: detector}

@@ -81,7 +81,17 @@ class RetrainStage(TableStage):
             kafka.names.retraining, event, partition_for(event.partitionkey, kafka.stream_partitions)
         )
         self._context.metrics.retraining.labels(record.state).inc()
-        logger.info("retraining %s %s", record.retraining_id, record.state)
+        # Most openings of an alert end in a suppressed event; `weir retraining` prints them.
+        level = logging.DEBUG if record.state == "suppressed" else logging.INFO
+        logger.log(
+            level,
+            "retraining %s %s: tenant %s, model %s, %s",
+            record.retraining_id,
+            record.state,
+            record.tenant,
+            record.model,
+            record.reason,
+        )
 
     def _span(self, decision: Decision) -> str:
         attributes = {

@@ -1,13 +1,8 @@
-import json
 import logging
-import time
 
 import pytest
 
-from serving.replica.log_file import log_to
 from stream.log_filter import RepeatFilter
-from weir.component.logs import log_to_stderr
-from weir.local.health import watcher
 
 
 @pytest.fixture
@@ -74,52 +69,3 @@ def test_a_message_with_wrong_arguments_reaches_the_handler(log):
     """Python's handler reports the wrong call; an exception in the filter would end the program that logs."""
     record = logging.LogRecord("library", logging.ERROR, __file__, 1, "%d records", ("many",), None)
     assert log.filter(record)
-
-
-@pytest.fixture
-def no_handlers():
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    root.handlers = []
-    yield
-    for handler in root.handlers:
-        handler.close()
-    root.handlers, root.level = handlers, level
-
-
-def test_the_logs_of_components_and_of_serving_drop_duplicates(no_handlers, tmp_path, capsys):
-    log_to_stderr()
-    for _ in range(3):
-        logging.getLogger("weir").warning("retrying")
-    assert capsys.readouterr().err.count("retrying") == 1
-    log_to(tmp_path)
-    for _ in range(3):
-        logging.getLogger("weir").warning("retrying")
-    assert (tmp_path / "serve.log").read_text().count("retrying") == 1
-
-
-@pytest.fixture
-def zone(monkeypatch):
-    """A time zone of the machine that is not UTC."""
-    with monkeypatch.context() as patched:
-        patched.setenv("TZ", "Asia/Kolkata")
-        time.tzset()
-        yield
-    time.tzset()
-
-
-def test_the_times_in_all_logs_are_utc_and_say_so(no_handlers, zone, tmp_path, capsys):
-    """Every time that `weir` prints is UTC, and a local time is ambiguous in the hour in which summer time ends."""
-    message, at = (
-        logging.getLogger("weir").makeRecord("weir", logging.INFO, "", 1, "started", (), None),
-        1_764_547_200.25,
-    )
-    message.created, message.msecs = at, 250.0
-    log_to_stderr()
-    logging.getLogger("weir").handle(message)
-    assert json.loads(capsys.readouterr().err)["time"] == "2025-12-01T00:00:00.250Z"
-    log_to(tmp_path)
-    logging.getLogger("weir").handle(message)
-    assert (tmp_path / "serve.log").read_text() == "2025-12-01T00:00:00.250Z INFO weir started\n"
-    watcher.log("score was started again", lambda: at)
-    assert capsys.readouterr().out == "2025-12-01T00:00:00Z score was started again\n"
