@@ -358,7 +358,7 @@ class Shard(LedgerFile):
         self.database.execute(f"DELETE FROM feedback WHERE time < ? AND NOT ({IS_REVIEW})", (floor,))  # noqa: S608 - constants
         self.database.execute(
             "DELETE FROM feedback WHERE event_id IN (SELECT event_id FROM (SELECT event_id, row_number()"  # noqa: S608 - constants
-            f" OVER (PARTITION BY tenant ORDER BY time DESC) AS number FROM feedback WHERE {IS_REVIEW}) WHERE number > ?)",
+            f" OVER (PARTITION BY tenant ORDER BY time DESC, event_id) AS number FROM feedback WHERE {IS_REVIEW}) WHERE number > ?)",
             (_REVIEWS,),
         )
         for table in ("pairs", "requests"):
