@@ -1,7 +1,7 @@
 """Bounds the times of a process whose clock is ahead, by the time at which Kafka stored the record.
 
 The watermark never decreases. Without a bound, a gateway whose clock was ahead by years stops all windows for years, even after its clock is corrected.
-So would the lease of such a trainer block its request, and a silence by such an operator would block later ones of the same subject.
+So would the lease of such a trainer block its request, and a silence by such an operator block later ones of the same subject.
 """
 
 import msgspec
