@@ -98,11 +98,16 @@ def coverage_of(databases: Iterable[sqlite3.Connection]) -> Coverage:
 
 
 def _add_counts(coverage: Coverage, database: sqlite3.Connection) -> None:
-    query = "SELECT detector, tenant, model, sum(owed), sum(settled), sum(errors) FROM pairs GROUP BY 1, 2, 3"
-    for detector, tenant, model, owed, settled, errors in database.execute(query):
-        coverage.add(detector, tenant, model, owed=owed, settled=settled, errors=errors)
-    coverage.requests += _value(database, "SELECT ifnull(sum(requests), 0) FROM requests")
-    coverage.ends += _value(database, "SELECT ifnull(sum(ends), 0) FROM requests")
+    splits = {"detector": coverage.by_detector, "tenant": coverage.by_tenant, "model": coverage.by_model}
+    for column, split in splits.items():
+        query = f"SELECT {column}, sum(owed), sum(settled), sum(errors) FROM pair_totals GROUP BY 1"  # noqa: S608 - constants
+        for name, owed, settled, errors in database.execute(query):
+            split.setdefault(name, Count()).add(owed=owed, settled=settled, errors=errors)
+            if split is coverage.by_detector:
+                coverage.total.add(owed=owed, settled=settled, errors=errors)
+    requests, ends = database.execute("SELECT total(requests), total(ends) FROM request_totals").fetchone()
+    coverage.requests += int(requests)
+    coverage.ends += int(ends)
     coverage.gaps += _value(database, "SELECT CAST(total(count) AS INTEGER) FROM gaps")
     for topic, records in database.execute("SELECT topic, sum(records) FROM skipped GROUP BY 1"):
         coverage.skipped[topic] = coverage.skipped.get(topic, 0) + records

@@ -19,7 +19,7 @@ StructT = TypeVar("StructT")
 JSON = msgspec.json.Encoder(order="deterministic")
 ALERT, RETRAINING = msgspec.json.Decoder(AlertRecord), msgspec.json.Decoder(RetrainingRecord)
 #: A file of another version is deleted and read again from the log.
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 #: The write-ahead log is cut to this size after a larger transaction; SQLite's default keeps its largest size until the last connection closes.
 _WAL_BYTES = 16 * 1024 * 1024
 #: SQLite's codes for a file that is no ledger: a table is absent (SQLITE_ERROR), a page is damaged, it is no database.
@@ -70,6 +70,38 @@ CREATE TABLE IF NOT EXISTS pairs (
 CREATE TABLE IF NOT EXISTS requests (
   hour INTEGER, tenant TEXT, model TEXT, requests INTEGER NOT NULL, ends INTEGER NOT NULL,
   PRIMARY KEY (hour, tenant, model)) WITHOUT ROWID;
+-- The sums of these two tables over their hours, for coverage: a week of thousands of tenants has millions of rows.
+CREATE TABLE IF NOT EXISTS pair_totals (
+  detector TEXT, tenant TEXT, model TEXT, owed INTEGER NOT NULL, settled INTEGER NOT NULL, errors INTEGER NOT NULL,
+  PRIMARY KEY (detector, tenant, model)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS request_totals (
+  tenant TEXT, model TEXT, requests INTEGER NOT NULL, ends INTEGER NOT NULL, PRIMARY KEY (tenant, model)) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS pairs_inserted AFTER INSERT ON pairs BEGIN
+  INSERT INTO pair_totals VALUES (new.detector, new.tenant, new.model, new.owed, new.settled, new.errors)
+    ON CONFLICT DO UPDATE SET owed = owed + new.owed, settled = settled + new.settled, errors = errors + new.errors;
+END;
+CREATE TRIGGER IF NOT EXISTS pairs_updated AFTER UPDATE ON pairs BEGIN
+  UPDATE pair_totals SET owed = owed + new.owed - old.owed, settled = settled + new.settled - old.settled,
+    errors = errors + new.errors - old.errors WHERE (detector, tenant, model) = (new.detector, new.tenant, new.model);
+END;
+CREATE TRIGGER IF NOT EXISTS pairs_deleted AFTER DELETE ON pairs BEGIN
+  UPDATE pair_totals SET owed = owed - old.owed, settled = settled - old.settled, errors = errors - old.errors
+    WHERE (detector, tenant, model) = (old.detector, old.tenant, old.model);
+  DELETE FROM pair_totals WHERE (detector, tenant, model, owed, settled, errors) = (old.detector, old.tenant, old.model, 0, 0, 0);
+END;
+CREATE TRIGGER IF NOT EXISTS requests_inserted AFTER INSERT ON requests BEGIN
+  INSERT INTO request_totals VALUES (new.tenant, new.model, new.requests, new.ends)
+    ON CONFLICT DO UPDATE SET requests = requests + new.requests, ends = ends + new.ends;
+END;
+CREATE TRIGGER IF NOT EXISTS requests_updated AFTER UPDATE ON requests BEGIN
+  UPDATE request_totals SET requests = requests + new.requests - old.requests, ends = ends + new.ends - old.ends
+    WHERE (tenant, model) = (new.tenant, new.model);
+END;
+CREATE TRIGGER IF NOT EXISTS requests_deleted AFTER DELETE ON requests BEGIN
+  UPDATE request_totals SET requests = requests - old.requests, ends = ends - old.ends
+    WHERE (tenant, model) = (old.tenant, old.model);
+  DELETE FROM request_totals WHERE (tenant, model, requests, ends) = (old.tenant, old.model, 0, 0);
+END;
 CREATE TABLE IF NOT EXISTS gaps (
   event_id TEXT PRIMARY KEY, source TEXT NOT NULL, first_number INTEGER NOT NULL, last_number INTEGER NOT NULL,
   count INTEGER NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL, logged REAL NOT NULL) WITHOUT ROWID;

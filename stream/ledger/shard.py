@@ -9,10 +9,10 @@ missing: of the events before `_verdicts_since`, only the verdicts that the log 
 
 import time as clock
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stream.ledger.detector_health import DetectorHealth
 from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
@@ -48,6 +48,7 @@ _MARGIN_SECONDS = 60.0
 #: Prefix of the key in the table ``meta`` of a topic of which Kafka deleted records; deleted with score's next tick.
 _DELETED_FROM = "deleted_from:"
 
+KeyT = TypeVar("KeyT", bound=tuple[Any, ...])
 #: Hour, detector, tenant, model.
 _PairKey = tuple[int, str, str, str]
 _INSERT_EVENT = (
@@ -312,18 +313,16 @@ class Shard(LedgerFile):
     # -- counts and retention
 
     def _flush(self) -> None:
-        for (pair, column), count in self._pairs.items():
-            self.database.execute(
-                "INSERT INTO pairs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET"
-                " owed = owed + ?5, settled = settled + ?6, errors = errors + ?7",
-                (*pair, *(count if column == name else 0 for name in ("owed", "settled", "errors"))),
-            )
-        for (key, column), count in self._requests.items():
-            self.database.execute(
-                "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET"
-                " requests = requests + ?4, ends = ends + ?5",
-                (*key, *(count if column == name else 0 for name in ("requests", "ends"))),
-            )
+        self.database.executemany(
+            "INSERT INTO pairs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET"
+            " owed = owed + ?5, settled = settled + ?6, errors = errors + ?7",
+            _rows(self._pairs, ("owed", "settled", "errors")),
+        )
+        self.database.executemany(
+            "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET"
+            " requests = requests + ?4, ends = ends + ?5",
+            _rows(self._requests, ("requests", "ends")),
+        )
         self._health.flush()
 
     def _stored(self, key: str) -> float:
@@ -365,6 +364,14 @@ class Shard(LedgerFile):
             self.database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - constants
         self.database.execute("DELETE FROM gap_requests WHERE event_id NOT IN (SELECT event_id FROM gaps)")
         self.database.execute("DELETE FROM sources WHERE ifnull(capture_time, score_time) < ?", (floor,))
+
+
+def _rows(counted: Mapping[tuple[KeyT, str], int], columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return a row for each key: the key, and its numbers in the order of `columns`."""
+    rows: dict[KeyT, dict[str, int]] = {}
+    for (key, column), number in counted.items():
+        rows.setdefault(key, dict.fromkeys(columns, 0))[column] = number
+    return [(*key, *numbers.values()) for key, numbers in rows.items()]
 
 
 def _hour(time: float) -> int:

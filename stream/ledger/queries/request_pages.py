@@ -226,7 +226,7 @@ def conversation_tenants(databases: Sequence[sqlite3.Connection], conversation_i
 
 def tenants(databases: Iterable[sqlite3.Connection]) -> list[str]:
     """Return the tenants that have requests, in order."""
-    query = "SELECT DISTINCT tenant FROM requests"
+    query = "SELECT DISTINCT tenant FROM request_totals"
     return sorted({name for database in databases for (name,) in database.execute(query)})
 
 

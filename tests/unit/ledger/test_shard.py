@@ -1,6 +1,7 @@
 """The join of events with their verdicts in one partition; tests/property/ledger tests the counts in any order."""
 
 import itertools
+import sqlite3
 import time
 
 import msgspec
@@ -201,6 +202,61 @@ def test_the_newest_reviews_of_each_tenant_are_kept_after_the_retention(log, mon
     kept = shard.database.execute("SELECT tenant, request_id FROM feedback ORDER BY 1, 2").fetchall()
     assert kept == [("a", "r3"), ("a", "r4"), ("b", "r0")]
     shard.close()
+
+
+def sums(shard):
+    """Return the sums that coverage reads, and the same sums of the rows of the hours."""
+    counted = {
+        "pair": ("pairs", "detector, tenant, model", "owed, settled, errors"),
+        "request": ("requests", "tenant, model", "requests, ends"),
+    }
+    found = []
+    for name, (table, names, columns) in counted.items():
+        total = ", ".join(f"sum({column})" for column in columns.split(", "))
+        of_hours = f"SELECT {names}, {total} FROM {table} GROUP BY {names} ORDER BY {names}"
+        stored = f"SELECT {names}, {columns} FROM {name}_totals ORDER BY {names}"
+        found.append([shard.database.execute(query).fetchall() for query in (stored, of_hours)])
+    return found
+
+
+def test_the_sums_of_coverage_are_those_of_the_hours_that_are_left(log):
+    shard = Shard(":memory:", retention_seconds=3600)
+    events = [request(f"r{hour}-{one}", hour * 3600.0, tenant=f"t{one}") for hour in (1, 2, 5) for one in range(hour)]
+    failed = [verdict(event, "pii", label="error") for event in events]
+    shard.apply(log.inference(*events) + log.verdicts(*failed) + log.inference(aborted("r1-0", 3601.0, tenant="t0")))
+    shard.apply(
+        log.verdicts(*(verdict(event, "pii") for event in events[:2])) + log.inference(end("r1-0", 3602.0, tenant="t0"))
+    )
+    lengths = []
+    while True:
+        for stored, of_hours in sums(shard):
+            assert stored == of_hours
+            lengths.append(len(stored))
+        if not shard.expire():
+            break
+    assert lengths[:2] == [10, 5]
+    shard.close()
+    shard = Shard(":memory:", retention_seconds=3600)
+    shard.apply(log.inference(request("only", 3600.0, tenant="gone"), request("r", 9 * 3600.0)))
+    while shard.expire():
+        pass
+    assert coverage_of([shard.database]).by_tenant.keys() == {"acme"}, "a tenant without requests leaves the sums"
+    shard.close()
+
+
+def test_coverage_reads_no_table_with_a_row_per_hour(shard, log):
+    """A week of 2,000 tenants has four million such rows; the service reads coverage every second."""
+    shard.apply(log.inference(EVENT, end("r1", 11.0)) + log.verdicts(verdict(EVENT, "pii")))
+    read = set()
+
+    def note(action, table, *_):
+        read.update({table} if action == sqlite3.SQLITE_READ else ())
+        return sqlite3.SQLITE_OK
+
+    shard.database.set_authorizer(note)
+    coverage_of([shard.database])
+    assert {"pair_totals", "request_totals"} <= read
+    assert not {"pairs", "requests", "events", "verdicts"} & read
 
 
 def test_an_hour_is_deleted_a_minute_at_a_time_and_its_counts_with_the_last_minute(log):
