@@ -169,8 +169,9 @@ def alert_changes(database: sqlite3.Connection, alert_id: str) -> list[AlertChan
 
 def changed_since(database: sqlite3.Connection, seq: int, limit: int) -> tuple[int, list[AlertRecord]]:
     """Return the number of the newest change, and the alerts that changed after change `seq`, newest first."""
+    # "+" keeps SQLite from reading the whole index of alert_changes to save a sort.
     rows = database.execute(
-        "SELECT a.record FROM (SELECT alert_id, max(seq) AS newest FROM alert_changes WHERE seq > ? GROUP BY alert_id) c"
+        "SELECT a.record FROM (SELECT alert_id, max(seq) AS newest FROM alert_changes WHERE seq > ? GROUP BY +alert_id) c"
         " JOIN alerts a ON a.alert_id = c.alert_id ORDER BY c.newest DESC LIMIT ?",
         (seq, limit),
     ).fetchall()

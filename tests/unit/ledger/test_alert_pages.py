@@ -119,6 +119,16 @@ def test_changes_since_a_number_are_those_with_a_higher_number(maker):
     assert later > seq
 
 
+def test_the_changes_since_a_number_are_found_without_a_scan_of_all_changes(maker):
+    """Each open page of the console asks twice a second, and up to 200,000 changes are kept."""
+    database, statements = maker.store.decisions.database, []
+    database.set_trace_callback(statements.append)
+    changed_since(database, 1, 10)
+    database.set_trace_callback(None)
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
+    assert "SEARCH alert_changes USING INTEGER PRIMARY KEY (rowid>?)" in plan
+
+
 def test_a_rebuilt_file_has_another_id(maker, tmp_path):
     def born(directory):
         return LedgerPages(directory).live_update(seq=0, now=1.0, log_time=1.0, limit=1).born
