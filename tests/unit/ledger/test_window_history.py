@@ -78,6 +78,17 @@ def test_windows_expire_by_age_and_by_number(decisions, apply, monkeypatch):
     assert series(decisions.database, NAME, 0.0, 1e9).time[-1] == 5000.0
 
 
+def test_a_stream_stays_listed_while_the_windows_of_others_push_out_its_own(decisions, apply, monkeypatch):
+    monkeypatch.setattr(window_history, "_MOST", 100)
+    apply(bucket_finding(1, side="output"), *(bucket_finding(number) for number in range(2, 300)))
+    decisions.expire()
+    assert stored(decisions) == 101
+    assert {one.side for one in streams(decisions.database)} == {"input", "output"}
+    apply(bucket_finding(1000))
+    decisions.expire()
+    assert {one.side for one in streams(decisions.database)} == {"input"}, "its window is older than the retention"
+
+
 def test_a_long_series_is_thinned_and_keeps_its_peaks(decisions, apply, monkeypatch):
     monkeypatch.setattr(window_history, "_POINTS", 10)
     events = [bucket_finding(number, alarm=False) for number in range(95)]
