@@ -167,6 +167,7 @@ CREATE TABLE IF NOT EXISTS retraining (
   PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS retraining_at ON retraining (at);
 CREATE INDEX IF NOT EXISTS retraining_suppressed ON retraining (at) WHERE state = 'suppressed';
+CREATE INDEX IF NOT EXISTS retraining_progress ON retraining (retraining_id) WHERE state <> 'suppressed';
 CREATE TABLE IF NOT EXISTS retraining_alerts (
   alert_id TEXT, retraining_id TEXT, PRIMARY KEY (alert_id, retraining_id)) WITHOUT ROWID;
 -- The ledger's own alerts until the broker acknowledges them.

@@ -29,7 +29,8 @@ def model_versions(decisions: sqlite3.Connection, limit: int) -> list[ModelVersi
     rows = decisions.execute(
         "SELECT record FROM (SELECT *, row_number() OVER"
         " (PARTITION BY retraining_id, json_extract(record, '$.model_version') ORDER BY offset DESC) AS age"
-        " FROM retraining WHERE ifnull(json_extract(record, '$.model_version'), '') <> '') WHERE age = 1 ORDER BY at DESC, retraining_id"
+        " FROM retraining INDEXED BY retraining_progress WHERE state <> 'suppressed'"
+        " AND ifnull(json_extract(record, '$.model_version'), '') <> '') WHERE age = 1 ORDER BY at DESC, retraining_id"
     )
     for (text,) in rows:
         record = RETRAINING.decode(text)

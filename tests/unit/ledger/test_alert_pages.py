@@ -219,6 +219,7 @@ def test_no_query_of_the_console_reads_all_retraining_events(maker, pages, monke
     monkeypatch.setattr(database_files, "open_for_reading", traced)
     first, again = (pages.live_update(seq=0, now=1.0, log_time=1.0, limit=1).retraining for _ in range(2))
     pages.retraining(before=Cursor(9.0, "rt_9"), limit=3)
+    pages.model_versions(3)
     database = maker.store.decisions.database
     plans = [database.execute(f"EXPLAIN QUERY PLAN {text}").fetchall() for text in statements if " retraining" in text]
     steps = [detail for plan in plans for *_numbers, detail in plan]
