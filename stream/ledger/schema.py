@@ -45,7 +45,8 @@ CREATE TABLE IF NOT EXISTS events (
   conversation TEXT NOT NULL, principal TEXT NOT NULL, shadow_of TEXT NOT NULL, time REAL NOT NULL,
   source TEXT NOT NULL, owed TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
   ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS events_time ON events (time);
+-- It contains what the console counts twice a second: a read of each row would cost most of a core at 1,000 events per second.
+CREATE INDEX IF NOT EXISTS events_time ON events (time, side, shadow_of);
 CREATE INDEX IF NOT EXISTS events_conversation ON events (conversation, request_id) WHERE conversation <> '';
 CREATE TABLE IF NOT EXISTS verdicts (
   event_id TEXT, detector TEXT, version TEXT, side TEXT NOT NULL, flagged INTEGER NOT NULL, label TEXT NOT NULL,

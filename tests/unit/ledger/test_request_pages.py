@@ -124,3 +124,13 @@ def test_the_last_rating_of_each_api_key_counts(maker, tmp_path):
     assert [row.request_id for row in LedgerPages(tmp_path).answers_to_review(10)] == ["other", "worse"]
     counts = {name: LedgerReader(tmp_path).request(name).judgments.counts for name in ("better", "worse", "other")}
     assert counts == {"better": {"rated up": 1}, "worse": {"rated 2": 1}, "other": {"rated down": 1, "rated up": 1}}
+
+
+def test_the_requests_of_a_second_are_counted_in_the_index_alone(maker):
+    """An open page of the console counts the last minute twice a second."""
+    database, statements = maker.store.shards[0].database, []
+    database.set_trace_callback(statements.append)
+    module.traffic([database], 100.0, 60)
+    database.set_trace_callback(None)
+    (plan,) = database.execute(f"EXPLAIN QUERY PLAN {next(text for text in statements if 'events' in text)}")
+    assert "USING COVERING INDEX events_time (time>?)" in plan[3]
