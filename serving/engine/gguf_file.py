@@ -19,6 +19,8 @@ from serving.engine.model_files import IR_MODEL, Progress
 
 _MAGIC = b"GGUF"
 _CONTEXT_KEY = b".context_length"
+#: The type and the value of a key.
+_VALUE = struct.Struct("<II")
 _UINT32 = 4
 #: The keys of the architecture come before the vocabulary, which is megabytes long.
 _HEADER_BYTES = 1 << 16
@@ -82,7 +84,7 @@ def context_length(model: Path) -> int:
     try:
         config = json.loads((model / "config.json").read_text(encoding="utf-8"))
         return int(config.get("text_config", config)["max_position_embeddings"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:  # JSON of any shape
         raise ModelInvalidError(
             f"{model}/config.json has no max_position_embeddings: export the model again with optimum-cli"
         ) from error
@@ -93,8 +95,9 @@ def _gguf_context_length(file: Path) -> int:
     with file.open("rb") as stream:
         header = stream.read(_HEADER_BYTES)
     at = header.find(_CONTEXT_KEY)
-    if header.startswith(_MAGIC) and at > 0:
-        kind, length = struct.unpack_from("<II", header, at + len(_CONTEXT_KEY))
+    value = header[at + len(_CONTEXT_KEY) :][: _VALUE.size]
+    if header.startswith(_MAGIC) and at > 0 and len(value) == _VALUE.size:
+        kind, length = _VALUE.unpack(value)
         if kind == _UINT32:
             return int(length)
     raise ModelInvalidError(f"{file} has no context length in its header: use a GGUF file of a language model")

@@ -47,9 +47,10 @@ def test_the_copy_has_the_dequantised_weights_in_f16_and_all_keys(quantised, tmp
 
 def test_the_context_length_is_in_the_header(quantised, tmp_path):
     assert context_length(quantised) == 777
-    (tmp_path / "other.gguf").write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(ModelInvalidError, match=r"other\.gguf has no context length"):
-        context_length(tmp_path / "other.gguf")
+    for content in (b"GGUF" + bytes(100), b"GGUF llama.context_length" + bytes(7)):
+        (tmp_path / "other.gguf").write_bytes(content)
+        with pytest.raises(ModelInvalidError, match=r"other\.gguf has no context length"):
+            context_length(tmp_path / "other.gguf")
 
 
 def test_openvino_ir_has_its_context_length_in_the_configuration(tmp_path):
@@ -60,6 +61,17 @@ def test_openvino_ir_has_its_context_length_in_the_configuration(tmp_path):
         context_length(tmp_path)
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 99}')
     assert context_length(tmp_path) == 99
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "7", '{"text_config": 7}', '{"max_position_embeddings": [9]}', '{"max_position_embeddings": 1e999}'],
+)
+def test_a_damaged_configuration_of_openvino_ir_is_an_error(tmp_path, content):
+    (tmp_path / "openvino_model.xml").touch()
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ModelInvalidError, match="export the model again"):
+        context_length(tmp_path)
 
 
 def test_a_directory_with_one_gguf_file_is_a_model(quantised, tmp_path):
