@@ -88,8 +88,7 @@ class LargeBodies:
 
         A body without ``content-length`` counts as `largest` bytes. Raises ApiError 503 if too many large bodies are in progress.
         """
-        declared = headers.get("content-length", "")
-        size = min(int(declared), self._largest) if declared.isdigit() else self._largest
+        size = min(_declared_bytes(headers, self._largest), self._largest)
         if size <= self._usual:
             yield self._usual
             return
@@ -116,8 +115,7 @@ async def read_body(receive: Receive, headers: Headers, max_bytes: int) -> bytes
         raise ApiError(
             415, "content-encoding is not supported; send the body as it is.", code="unsupported_content_encoding"
         )
-    declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > max_bytes:
+    if _declared_bytes(headers, 0) > max_bytes:
         raise too_large(max_bytes)
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -126,6 +124,14 @@ async def read_body(receive: Receive, headers: Headers, max_bytes: int) -> bytes
         raise _closing(
             408, f"The body did not arrive within {BODY_SECONDS:g} s, the limit; send it faster.", "request_timeout"
         ) from None
+
+
+def _declared_bytes(headers: Headers, otherwise: int) -> int:
+    """Return the number in the header ``content-length``, or `otherwise` if it is missing or no number."""
+    try:
+        return int(headers.get("content-length", ""))
+    except ValueError:  # also for more digits than Python reads
+        return otherwise
 
 
 async def _received(receive: Receive, max_bytes: int) -> bytes:

@@ -340,3 +340,11 @@ async def test_no_text_of_a_prompt_is_in_metrics_spans_or_logs(stack, caplog):
     assert CANARY not in caplog.text
     assert CANARY not in generate_latest(stack.registry).decode()
     assert CANARY not in "".join(span.to_json() for span in spans)
+
+
+@pytest.mark.parametrize("length", [b"\xb2", b"9" * 5000, b"-1", b"x"])
+async def test_a_length_that_is_no_number_is_no_internal_error(stack, length):
+    """HAProxy and uvicorn reject such a header; the gateway itself reads the body up to its limit."""
+    body = b'{"model": "echo", "messages": [{"role": "user", "content": "hi"}]}'
+    answer = await stack.client.post("/v1/chat/completions", content=body, headers=[(b"content-length", length)])
+    assert answer.status_code == 200
