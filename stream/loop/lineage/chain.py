@@ -167,7 +167,7 @@ class _Builder:
                 f"{model.retraining_id}/requested", digest, "pinned", self._unpinned(model.retraining_id, dataset)
             )
         for request_id in sorted(dataset.request_ids) if dataset else ():
-            self._request_node(request_id)
+            self.node("request", request_id, 0.0)
             self.edge(request_id, digest, "row", self._missing_request(request_id))
 
     def _unpinned(self, retraining_id: str, dataset: DatasetFacts | None) -> str:
@@ -203,15 +203,11 @@ class _Builder:
 
     def _evidence(self, alert: AlertRecord) -> None:
         for request_id in alert.evidence:
-            self._request_node(request_id)
+            self.node("request", request_id, 0.0)
             broken = self._missing_request(request_id)
             if not broken and (request_id, alert.detector) not in self._facts.flagged:
                 broken = f"Kafka has no verdict or finding of {alert.detector} about {request_id}"
             self.edge(request_id, alert.alert_id, "evidence", broken)
-
-    def _request_node(self, request_id: str) -> None:
-        if request_id not in self.nodes:
-            self.node("request", request_id, 0.0)
 
     def _missing_request(self, request_id: str) -> str:
         return "" if request_id in self._facts.requests else f"Kafka has no request {request_id}"

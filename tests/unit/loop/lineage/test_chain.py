@@ -177,24 +177,38 @@ def test_another_digest_of_the_rows_on_disk_breaks_the_edge_of_the_dataset():
     assert broken(log(), other) == {("d1", "rt_1/trained")}
 
 
-def test_a_dataset_of_the_request_with_another_digest_than_the_version_breaks_the_edge_of_the_dataset():
-    chain = chain_of(facts_of(log() | {"dataset": state("dataset", 12.0, dataset_digest="d9")}), "m_1")
-    assert [(edge.effect, edge.broken) for edge in chain.broken] == [("rt_1/trained", "the request's dataset is d9")]
+REQUEST_ONLY, DATASET_ONLY, NEITHER = (
+    ModelRecord(version="m_1", at=20.0, retraining_id=request, dataset_digest=digest, **BASE)
+    for request, digest in (("rt_1", ""), ("", "d1"), ("", ""))
+)
 
 
-def test_a_version_without_a_dataset_has_no_edge_of_a_dataset():
-    model = ModelRecord(version="m_1", at=20.0, retraining_id="rt_1", **BASE)
-    chain = chain_of(facts_of(log() | {"model": model}), "m_1")
-    assert chain.broken == []
-    assert not {"used", "pinned", "row"} & {edge.kind for edge in chain.edges}
+@pytest.mark.parametrize(
+    ("changed", "faults"),
+    [
+        ({"dataset": state("dataset", 12.0, dataset_digest="d9")}, {"rt_1/trained": "the request's dataset is d9"}),
+        ({"blessed": state("blessed", 50.0, model_version="m_1")}, {"route 2": "no gate decision"}),
+        ({"blessed": None, "route": msgspec.structs.replace(log()["route"], weights={"m_0": 100})}, {}),
+        ({"route": None, "resumed": state("approved", 60.0)}, {"route 2": "Kafka has no route of epoch 2 or later"}),
+        ({"model": REQUEST_ONLY}, {}),
+        ({"model": DATASET_ONLY}, {}),  # `weir train`
+        ({"model": NEITHER}, {"m_1": "Kafka has no state trained of this version"}),
+    ],
+)
+def test_a_changed_record_breaks_the_edge_to_the_effect_with_a_reason(changed, faults):
+    records = {name: record for name, record in (log() | changed).items() if record is not None}
+    chain = chain_of(facts_of(records), "m_1")
+    assert {edge.effect: edge.broken for edge in chain.broken} == faults
+    assert "" not in {node.id for node in chain.nodes}
 
 
 def test_a_route_follows_the_decision_of_its_own_request_and_the_newest_state_needs_its_route():
-    forced = RetrainingRecord(
-        retraining_id="rt_2", state="blessed", reason="by hand", at=35.0, model_version="m_1", by="ann", **BASE
-    )
-    chain = chain_of(facts_of(log() | {"forced": forced}), "m_1", DATASET)
-    assert [(edge.cause, edge.effect) for edge in chain.edges if edge.kind == "routed"] == [("rt_1/blessed", "route 2")]
+    other = {"model_version": "m_1", "by": "ann", "reason": "", **BASE}
+    forced = RetrainingRecord(retraining_id="rt_2", state="blessed", at=35.0, **other)
+    back = RouteRecord(epoch=3, at=50.0, champion="base", weights={"base": 100}, by="ann", retraining_id="rt_1", **BASE)
+    chain = chain_of(facts_of(log() | {"forced": forced, "back": back}), "m_1", DATASET)
+    routed = [(edge.cause, edge.effect) for edge in chain.edges if edge.kind == "routed"]
+    assert routed == [("rt_1/blessed", "route 2"), ("rt_1/blessed", "route 3")]
     promoted = state("promoted", 50.0, model_version="m_1", numbers={"epoch": 3.0}, by="delivery")
     assert broken(log() | {"promoted": promoted}) == {("rt_1/promoted", "route 3")}
 
@@ -241,6 +255,7 @@ def test_a_smaller_version_has_its_parent_and_the_parents_chain():
     chain = chain_of(facts_of(smaller_log(), version="m_2"), "m_2", DATASET)
     assert chain.broken == []
     assert ("m_1", "m_2", "derived") in {(edge.cause, edge.effect, edge.kind) for edge in chain.edges}
+    assert "base" not in {node.id for node in chain.nodes}
     assert {node.id for node in chain.nodes if node.kind == "request"} == {"r1", "r2", "r3"}
     assert ("m_2", "rt_2/blessed") in {(edge.cause, edge.effect) for edge in chain.edges}
 
@@ -377,8 +392,7 @@ def test_the_route_of_another_tenant_with_the_same_epoch_is_not_in_the_chain():
     place = f"t-0@{list(records).index('route')}"
     assert [node.place for node in chain.nodes if node.kind == "route"] == [place]
     del records["route"]
-    later = msgspec.structs.replace(other, epoch=9)
-    assert broken(records | {"other": later}) == {("rt_1/canary", "route 2")}
+    assert broken(records | {"other": msgspec.structs.replace(other, epoch=9)}) == {("rt_1/canary", "route 2")}
 
 
 def test_a_route_at_the_rounded_time_of_its_decision_is_after_the_decision():
