@@ -73,12 +73,15 @@ def test_an_error_of_serving_is_one_line_with_status_1(run, monkeypatch):
     assert (result.exit_code, result.stderr) == (1, "weir: the run directory is a file\n")
 
 
-def test_doctor_names_every_check_and_the_remedy_of_each_failed_check(run):
+def test_doctor_names_every_check_and_the_remedy_of_each_failed_check(run, monkeypatch):
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = run("doctor", "--json")
     checks = json.loads(result.output)
     assert {"python", "settings", "home", "memory", "kafka", "http-port"} <= {check["check"] for check in checks}
     assert all({"check", "ok", "detail", "remedy"} <= check.keys() for check in checks)
-    assert all(check["remedy"] for check in checks if not check["ok"])
+    failed = {check["check"]: check["remedy"] for check in checks if not check["ok"]}
+    assert failed["kafka"].startswith("this Kafka does not answer")
+    assert "" not in failed.values()
     assert "weir-llm[]" not in result.output
 
 

@@ -4,6 +4,7 @@ import msgspec
 
 from stream.loop.delivery.machine import Delivery
 from stream.loop.delivery.records import progress_event
+from stream.loop.delivery.route_store import add_override, read_overrides, remove_overrides
 from stream.loop.delivery.state import ModelDelivery
 from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord
@@ -108,3 +109,12 @@ def test_an_override_applies_again_if_delivery_dies_between_its_two_routes():
     assert restarted.override(order(BASE), 3.0) == [taken_back]
     assert (taken_back.progress.retraining_id, taken_back.progress.state) == ("rt_1", "rolled_back")
     assert (restored.champion, restored.epoch) == (BASE, taken_back.route.epoch)
+
+
+def test_an_override_replaces_an_earlier_one_of_its_model_and_only_published_ones_are_removed(tmp_path):
+    first, other, later = order(M1), msgspec.structs.replace(order(M1), tenant="u"), order(M2)
+    for one in (first, other, later):
+        add_override(tmp_path, one)
+    assert read_overrides(tmp_path) == (other, later)
+    remove_overrides(tmp_path, [first, other])
+    assert read_overrides(tmp_path) == (later,)
