@@ -101,9 +101,7 @@ def _largest_share(alerts: Sequence[FiringAlert], agreeing: int) -> float:
         shares.append(_share(drift))
     others = sorted({alert.detector for alert in alerts} - {_DRIFT})
     best = sorted(_share([alert for alert in alerts if alert.detector == name]) for name in others)
-    needed = max(agreeing - 1, 1)
-    shares += best[:needed][-1:]
-    return max(shares)
+    return max([*shares, *best[: agreeing - 1]])
 
 
 def _share(alerts: Sequence[FiringAlert]) -> float:

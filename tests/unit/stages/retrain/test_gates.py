@@ -348,6 +348,10 @@ def test_one_key_must_not_cause_the_findings_of_a_required_detector(flooded, agr
     log = [alert(name, 110.0, **(flood if name == flooded else many)) for name in ("toxicity", "pii", "drift")]
     record = Run(agreeing_alerts=agreeing).last(*log)
     assert refused(record) == ["largest_share"] * failed
+    alone = Run(agreeing_alerts=1).last(alert("pii", 110.0, **flood), alert("drift", 120.0, **many))
+    assert alone.state == "requested", (
+        "drift alone is enough, and a flood of another detector cannot prevent the request"
+    )
 
 
 def test_findings_without_api_keys_do_not_confirm_a_drift():
