@@ -122,6 +122,16 @@ def test_the_end_of_a_dead_gateway_has_no_numbers(look, maker):
     assert page.locator(".facts dt").all_inner_texts() == ["stream", "end"]
 
 
+def test_a_duration_that_another_gateway_did_not_report_is_unknown(look, maker):
+    now = time.time()
+    ended = changed(end("reported", now, owed=()), latency_seconds=0.0)
+    maker.apply(NAMES.inference, request("reported", now, owed=()), ended)
+    page = look.go("/live", ".row:has-text('reported')")
+    assert page.locator(".row", has_text="reported").locator(".right").first.inner_text() == ""
+    look.go("/requests/reported", ".facts:has-text('took')")
+    assert page.locator(".facts .fact", has_text="took").locator("dd").inner_text().startswith("unknown")
+
+
 def test_an_end_has_the_finding_of_the_guard(look, maker):
     now = time.time()
     for request_id, stopped in (("cut", True), ("seen", False)):

@@ -247,19 +247,27 @@ def test_a_score_below_its_threshold_is_not_rounded_up_to_it(home):
     assert " 0.57 " in next(line for line in run("r1").stdout.splitlines() if "output  pii" in line)
 
 
-def test_the_finish_reason_of_another_server_cannot_control_the_terminal():
+def end_line(finish_reason, latency_seconds):
     place = {"topic": "weir.inference", "partition": 0, "offset": 7}
     location = RecordLocation(event_id="r1/end", side="output", type="x", time=1.0, **place)
     ended = EndNote(
         status="complete",
-        finish_reason="stop\x1b[2J\n",
+        finish_reason=finish_reason,
         usage=Usage(),
-        latency_seconds=1.0,
+        latency_seconds=latency_seconds,
         time_to_first_token_seconds=None,
     )
     events = RequestEvents(tenant="acme", model="m", locations=(location,), end=ended, verdicts=())
     lines = [line.plain for line in story_lines(RequestStory(request_id="r1", events=events))]
-    assert any("complete: stop\ufffd[2J\ufffd, tokens unknown" in line for line in lines)
+    return next(line for line in lines if "complete" in line)
+
+
+def test_the_finish_reason_of_another_server_cannot_control_the_terminal():
+    assert "complete: stop\ufffd[2J\ufffd, tokens unknown, 1.00 s " in end_line("stop\x1b[2J\n", 1.0)
+
+
+def test_a_duration_that_another_gateway_did_not_report_is_unknown():
+    assert "complete: stop, tokens unknown, duration unknown " in end_line("stop", 0.0)
 
 
 def test_a_time_of_another_day_than_the_requests_has_its_date(home):

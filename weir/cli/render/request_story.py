@@ -84,7 +84,8 @@ def _event(story: RequestStory, day: str, location: RecordLocation) -> Text:
     assert end is not None
     style = "bold" if end.status == "complete" else "bold red"
     tokens = f"{end.usage.prompt_tokens} + {end.usage.completion_tokens} tokens"
-    parts = [tokens if end.usage.total_tokens else "tokens unknown", f"{end.latency_seconds:.2f} s"]
+    duration = f"{end.latency_seconds:.2f} s" if end.latency_seconds else "duration unknown"
+    parts = [tokens if end.usage.total_tokens else "tokens unknown", duration]
     if end.status == ABORTED and not end.latency_seconds:
         parts = ["its gateway ended first, so its answer and its tokens are unknown"]
     if end.finish_reason:

@@ -3,7 +3,7 @@
 import { live, now } from "./api.js";
 import { Spark } from "./charts.js";
 import { List } from "./list.js";
-import { RequestPane, unknown } from "./request.js";
+import { RequestPane } from "./request.js";
 import { clock, countText, duration, Empty, exact, html, Id, LiveComponent, Mark, number, percent, Time, Verdicts, zone } from "./ui.js";
 
 const ROW = 30;
@@ -52,7 +52,7 @@ const RequestRow = (row) => html`<div class="request-grid">
   <${Time} at=${row.time} />
   <span class="clip" title=${`${row.tenant} / ${row.model}`}>${row.tenant}</span>
   <span class=${row.status === "complete" ? "quiet" : row.status ? "bad" : "quiet"}>${row.shadow_of && row.status === "complete" ? "copy" : row.status || "open"}</span>
-  <span class="right">${row.latency_seconds === null || unknown(row) ? "" : duration(row.latency_seconds)}</span>
+  <span class="right">${row.latency_seconds ? duration(row.latency_seconds) : ""}</span>
   <span class="right">${row.tokens}</span>
   <${Verdicts} row=${row} />
   <${Id} id=${row.request_id} />

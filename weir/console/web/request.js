@@ -76,14 +76,14 @@ export function VerdictTable({ verdicts }) {
       <td class="spans">${one.part && html`<code title="the part with the highest score">${one.part}</code> `}${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${scoreText(span.score)}${span.part ? `, in ${span.part}` : ""}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>`;
 }
 
-/** Whether the ledger knows only that a request ended: the substitute end of a dead gateway has no numbers. `one` is an end or a row of a list. */
-export const unknown = (one) => one.status === "aborted" && !one.latency_seconds;
+/** Whether the ledger knows only that a request ended: the substitute end of a dead gateway has no numbers. */
+const unknown = (one) => one.status === "aborted" && !one.latency_seconds;
 
 export function ended(end) {
   if (!end) return html`<${Fact} name="end">no end record yet</${Fact}>`;
   if (unknown(end)) return html`<${Fact} name="end"><span class="bad">${end.status}</span>, its gateway ended first: the answer, its duration and its tokens are unknown</${Fact}>`;
   return html`<${Fact} name="end"><span class=${end.status === "complete" ? "" : "bad"}>${end.status}</span>${end.finish_reason ? `, ${end.finish_reason}` : ""}</${Fact}>
-    <${Fact} name="took">${duration(end.latency_seconds)}${end.time_to_first_token_seconds !== null && end.time_to_first_token_seconds !== undefined ? `, first token after ${duration(end.time_to_first_token_seconds)}` : ""}</${Fact}>
+    <${Fact} name="took">${end.latency_seconds ? duration(end.latency_seconds) : "unknown"}${end.time_to_first_token_seconds !== null && end.time_to_first_token_seconds !== undefined ? `, first token after ${duration(end.time_to_first_token_seconds)}` : ""}</${Fact}>
     <${Fact} name="tokens">${end.usage.total_tokens ? `${end.usage.prompt_tokens} + ${end.usage.completion_tokens}` : "unknown"}</${Fact}>
     ${end.guard && html`<${Fact} name="guard">${end.guard.stopped === false ? "found" : "stopped the answer:"} ${end.guard.detector} at token ${end.guard.position_tokens}, ${countText(end.guard.exposed_tokens, "token")} sent</${Fact}>`}`;
 }
