@@ -13,6 +13,7 @@ _LIBRARIES = {
     # Faust: a line for each part that starts, and tables of offsets.
     "faust": logging.WARNING,
     "mode": logging.WARNING,
+    "mode.timers": logging.ERROR,  # on a busy machine, a warning for each timer that is late
     "stream.runtime": logging.WARNING,
     # A warning for each retry, also while a stack starts. If spans are lost, it logs an error.
     "opentelemetry.exporter.otlp.proto.http.trace_exporter": logging.ERROR,
