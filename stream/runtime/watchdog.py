@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
 
 from stream.count_text import count_text
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
@@ -88,9 +89,14 @@ class Watchdog:
         partitions = [tp for tp in consumer.tracker.partitions if self._app.topics.acks_enabled_for(tp.topic)]
         places = [TopicPartition(*tp) for tp in partitions]
         first: dict[TopicPartition, int] = await client.beginning_offsets(places)
+
+        def read() -> dict[TP, int]:
+            return {tp: consumer.tracker.delivered(tp) or consumer.committed(tp) or 0 for tp in partitions}
+
+        before = read()  # the worker reads new records while the broker's answer is on its way
         ends: dict[TopicPartition, int] = await client.end_offsets(places)
-        done = {tp: consumer.tracker.delivered(tp) or consumer.committed(tp) or 0 for tp in partitions}
-        self._look_for_cut({f"{tp.topic}-{tp.partition}": (done[tp], ends[TopicPartition(*tp)]) for tp in partitions})
+        self._look_for_cut({f"{tp.topic}-{tp.partition}": (before[tp], ends[TopicPartition(*tp)]) for tp in partitions})
+        done = read()
         waiting = Counter({topic: -held() for topic, held in self._app.held.items()})
         for tp in partitions:
             waiting[tp.topic] += consumer.tracker.open_count(tp)

@@ -55,6 +55,22 @@ async def test_a_worker_whose_log_was_deleted_is_ended():
     assert reasons == ["the log was deleted or cut: weir.inference-0 ends at 7, 50 were read"]
 
 
+async def test_records_that_are_read_while_the_end_offsets_arrive_do_not_end_the_worker():
+    """On a busy machine, the answer with the end offsets is older than the worker's position at each check."""
+    dog, reasons = watched(read=50)
+    tracker = dog._app.started_consumer.tracker
+
+    class SlowClient(Client):
+        async def end_offsets(self, partitions):
+            found = dict.fromkeys(partitions, tracker.delivered(PARTITION))
+            tracker.deliver(PARTITION, tracker.delivered(PARTITION), 1)
+            return found
+
+    for _ in range(5):
+        await dog._waiting(SlowClient())
+    assert reasons == []
+
+
 async def test_a_partition_leader_that_is_behind_for_a_short_time_does_not_end_the_worker():
     dog, reasons = watched(read=50)
     client = Client()
