@@ -16,6 +16,9 @@ _LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 0.5
 #: Time limit of a request. The client's limits are for each read: an answer of many parts without an end would stop the notifications.
 _ANSWER_SECONDS = 30.0
+#: Most bytes of an answer that are read.
+_ANSWER_BYTES = 1024 * 1024
+_SHOWN_BYTES = 200
 #: A smaller difference of two clocks has no effect, because the time of an answer is only as exact as the duration of its request.
 CLOCK_SECONDS = 30.0
 
@@ -64,8 +67,8 @@ class NotificationTarget:
     async def _post(self, url: str, request: dict[str, Any], *, show_answer: bool) -> str:
         """Return the reason why the target did not accept a request, or "" if the target accepted it."""
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                response = await self._client.post(url, **request)
+            async with asyncio.timeout(_ANSWER_SECONDS), self._client.stream("POST", url, **request) as response:
+                beginning = await _beginning(response)
         except (httpx.HTTPError, TimeoutError) as error:
             if is_certificate_error(error):
                 return f"its certificate cannot be verified; {CERTIFICATE_FIX}"
@@ -73,8 +76,24 @@ class NotificationTarget:
         self.clock_ahead = _clock_ahead(response.headers.get("date", ""), time.time())
         if response.is_success:
             return ""
-        answer = response.content[:200].decode(errors="replace").strip() if show_answer else ""
+        answer = beginning.decode(errors="replace").strip() if show_answer else ""
         return f"it answers {response.status_code}" + (f": {answer}" if answer else "")
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Read at most `_ANSWER_BYTES` of the answer, and return its first `_SHOWN_BYTES`; after a short answer, the connection can be used again.
+
+    A compressed answer, which no request asks for, is not read, because a small one can have any size after decompression.
+    """
+    beginning, size = b"", 0
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        return beginning
+    async for piece in response.aiter_bytes():
+        beginning += piece[: _SHOWN_BYTES - len(beginning)]
+        size += len(piece)
+        if size > _ANSWER_BYTES:
+            break
+    return beginning
 
 
 def _clock_ahead(date: str, now: float) -> float:

@@ -41,7 +41,12 @@ async def run_bridge(
     reader = AlertReader(kafka, metrics, health)
     links = AlertLinks(runbook=bridge.runbook_url, trace=bridge.trace_url)
     urls = [*bridge.alertmanagers, *(settings.url for settings in bridge.webhooks.values())]
-    client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, verify=trusted_certificates(), **proxy_options(urls))
+    client = httpx.AsyncClient(
+        headers={"accept-encoding": "identity"},
+        timeout=_TIMEOUT_SECONDS,
+        verify=trusted_certificates(),
+        **proxy_options(urls),
+    )
     async with client, asyncio.TaskGroup() as group:
 
         def target(kind: str, name: str, longest_seconds: float) -> NotificationTarget:

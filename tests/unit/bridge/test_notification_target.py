@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import httpx
+import pytest
 from prometheus_client import CollectorRegistry
 from support.certificates import own_certificate
 
@@ -42,6 +43,36 @@ async def test_an_answer_in_an_encoding_that_is_none_of_text_is_shown():
         target = NotificationTarget("alertmanager", "am", client, longest_seconds=1.0, metrics=metrics, health=health)
         assert not await target.post("http://am", "alerts", show_answer=True, json=[])
     assert health == {"waiting for alertmanager am": "it answers 502: no host \N{REPLACEMENT CHARACTER}"}
+
+
+@pytest.mark.parametrize("status", [200, 502])
+async def test_the_memory_for_an_answer_is_limited(monkeypatch, status):
+    """A receiver of another company could end the bridge, and so all notifications: 1 MB of gzip can have 1 GB."""
+    monkeypatch.setattr(notification_target, "_ANSWER_BYTES", 1000)
+    sent = []
+
+    async def pieces():
+        for _ in range(1000):
+            sent.append(100)
+            yield b"a" * 100
+
+    async def never():
+        raise AssertionError("a compressed answer is read")
+        yield b""
+
+    answers = [
+        httpx.Response(status, content=pieces()),
+        httpx.Response(status, content=never(), headers={"content-encoding": "gzip"}),
+    ]
+    health = {}
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answers.pop(0))) as client:
+        metrics = BridgeMetrics(CollectorRegistry())
+        target = NotificationTarget("alertmanager", "am", client, longest_seconds=1.0, metrics=metrics, health=health)
+        for read in (1100, 1100):
+            assert await target.post("http://am", "alerts", show_answer=True, json=[]) is (status == 200)
+            assert sum(sent) == read
+    shown = {} if status == 200 else {"waiting for alertmanager am": "it answers 502"}
+    assert health == shown
 
 
 async def test_a_certificate_that_weir_cannot_verify_is_the_reason_with_the_fix(tmp_path, monkeypatch):
