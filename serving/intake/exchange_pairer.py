@@ -10,7 +10,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,14 @@ class ExchangePairer:
         self._clock_start = time.time() - time.monotonic()
         self._waiting = WaitingHalves(settings)
         try:
-            self._database = _opened(path)
-            # An earlier process may have had a clock that was ahead.
-            for update in ("UPDATE held SET at = ?1 WHERE at > ?1", "UPDATE done SET at = ?1 WHERE at > ?1"):
-                self._rows(update, (self._now(),))
-            with closing(self._database.execute("SELECT stored FROM held")) as rows:
-                self._waiting.add(rows)
+            with ExitStack() as on_error:
+                self._database = on_error.enter_context(closing(_opened(path)))
+                # An earlier process may have had a clock that was ahead.
+                for update in ("UPDATE held SET at = ?1 WHERE at > ?1", "UPDATE done SET at = ?1 WHERE at > ?1"):
+                    self._rows(update, (self._now(),))
+                with closing(self._database.execute("SELECT stored FROM held")) as rows:
+                    self._waiting.add(rows)
+                on_error.pop_all()
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
         gauge = Gauge("weir_intake_held_halves", "Halves of exchanges that wait for the other half", registry=registry)
@@ -286,10 +288,12 @@ def _unusable(path: Path, error: sqlite3.Error) -> ServingError:
 def _opened(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    database = sqlite3.connect(path, isolation_level=None)
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
-        database.execute(f"PRAGMA {pragma}").close()
-    database.executescript(_SCHEMA).close()
+    with ExitStack() as on_error:
+        database = on_error.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
+            database.execute(f"PRAGMA {pragma}").close()
+        database.executescript(_SCHEMA).close()
+        on_error.pop_all()
     return database
 
 
