@@ -12,6 +12,7 @@ from unittest import mock
 
 import msgspec
 
+import stream.ledger.schema
 import stream.ledger.service
 import stream.ledger.store
 from serving.capture.balance import read_balance
@@ -23,7 +24,7 @@ from support.protocol.faust_worker import FaustWorker
 from support.protocol.gateway import Gateway, virtual_disk
 from support.protocol.network import Network, Weather
 from support.protocol.parts import KAFKA, Parts
-from support.protocol.virtual_time import Process
+from support.protocol.virtual_time import CURRENT, Process
 from support.simulated_kafka import SimulatedKafka
 
 _NAMES = KAFKA.names
@@ -193,6 +194,18 @@ class World:
             await gateway.process.reap()
 
 
+def _closed_with_process(open_database):
+    """Wrap `open_database`: the end of the process closes the database, as the kernel does; Python 3.13 warns of one that nobody closes."""
+
+    def opened(*arguments):
+        database = open_database(*arguments)
+        if (process := CURRENT.get()) is not None:
+            process.on_end.append(database.close)
+        return database
+
+    return opened
+
+
 @contextmanager
 def open_world(seed, loop):
     """Create a world in a temporary folder, in memory if possible."""
@@ -203,6 +216,9 @@ def open_world(seed, loop):
         logging.disable(logging.CRITICAL)
         stack.callback(logging.disable, before)
         stack.enter_context(virtual_disk(loop, seed))
+        stack.enter_context(
+            mock.patch.object(stream.ledger.schema, "_open", _closed_with_process(stream.ledger.schema._open))
+        )
         stack.enter_context(mock.patch.object(stream.ledger.service, "_BEAT_SECONDS", 5.0))  # not checked, and slow
         virtual = partial(TimeShare, clock=loop.time)  # with the real clock, a seed could give different alerts
         stack.enter_context(mock.patch.object(stream.ledger.store, "TimeShare", virtual))
