@@ -174,7 +174,7 @@ def files(stack):
                 continue
             yield path, path.read_bytes()
     for database in (stack.home / "ledger").glob("*.db"):
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             yield database, "\n".join(connection.iterdump()).encode()
 
 
