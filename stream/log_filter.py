@@ -5,25 +5,26 @@ import logging
 _REPEAT_SECONDS = 10.0
 #: Maximum number of messages that are remembered; the next message clears them, which needs no lock between threads.
 _REMEMBERED = 1000
+_BY_TEMPLATE = {"aiokafka", "stream.dead_letters", "stream.bridge.alert_reader"}
 
 
 class RepeatFilter(logging.Filter):
     """Passes each message without a traceback at most once in 10 s; appends the number of dropped duplicates to the next message.
 
-    Duplicates have the same logger, level and text. For aiokafka, which logs ten messages a second while Kafka does not answer, the arguments can
-    differ, and there can be a traceback.
+    Duplicates have the same logger, level and text. For these loggers, the arguments can differ, and there can be a traceback: aiokafka, which
+    logs ten messages a second while Kafka does not answer, and the modules that log each unreadable record of a topic (`weir dlq list` has all).
     """
 
     def __init__(self) -> None:
-        super().__init__("aiokafka")
+        super().__init__()
         self._passed: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write `record`."""
-        of_aiokafka = super().filter(record)
-        if record.exc_info and not of_aiokafka:
+        by_template = record.name in _BY_TEMPLATE or record.name.startswith("aiokafka.")
+        if record.exc_info and not by_template:
             return True
-        text = str(record.msg) if of_aiokafka else _text(record)
+        text = str(record.msg) if by_template else _text(record)
         key = (record.name, record.levelno, text)
         since, dropped = self._passed.get(key, (float("-inf"), 0))
         if since <= record.created < since + _REPEAT_SECONDS:

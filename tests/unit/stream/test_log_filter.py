@@ -26,6 +26,15 @@ def test_repeated_messages_of_a_library_are_logged_once_per_10_seconds(log):
     }
 
 
+@pytest.mark.parametrize("name", ["stream.dead_letters", "stream.bridge.alert_reader"])
+def test_a_topic_full_of_unreadable_records_gives_one_line_per_10_seconds(log, name):
+    lines = [said(log, name, "offset %d is skipped", n, at=100.0 + n / 100) for n in range(1001)]
+    assert [line for line in lines if line] == [
+        "offset 0 is skipped",
+        "offset 1000 is skipped (999 more like it in 10 s)",
+    ]
+
+
 def test_another_message_or_logger_of_the_library_is_logged(log):
     assert said(log, "aiokafka", "one", at=1.0) == "one"
     assert said(log, "aiokafka", "two", at=1.0) == "two"
