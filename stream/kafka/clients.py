@@ -178,6 +178,8 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
         batches = [batch for queued in accumulator._batches.values() for batch in queued]  # noqa: SLF001 - as above
         batches += accumulator._pending_batches  # noqa: SLF001 - as above
         accumulator.fail_all(KafkaError("abandoned with its producer"))
+        # The callback of each batch removes the batch from this set, also of a batch that waits for another attempt and is not in the set.
+        accumulator._pending_batches.update(batches)  # noqa: SLF001 - as above
         for batch in batches:
             batch._drain_waiter.exception()  # noqa: SLF001 - as above; otherwise, asyncio logs an error for each batch
         await producer.stop()

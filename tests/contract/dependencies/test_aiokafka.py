@@ -38,7 +38,8 @@ async def test_a_producer_that_was_never_started_can_be_discarded():
     assert producer._closed
 
 
-async def test_the_unsent_batches_of_a_discarded_producer_leave_no_error_in_the_log():
+@pytest.mark.parametrize("retried", [False, True])
+async def test_the_unsent_batches_of_a_discarded_producer_leave_no_error_in_the_log(retried):
     reported = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))
     producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
@@ -46,9 +47,14 @@ async def test_the_unsent_batches_of_a_discarded_producer_leave_no_error_in_the_
     assert batch.append(key=None, value=b"text", timestamp=None)
     batch.close()
     sent = await producer._message_accumulator.add_batch(batch, TopicPartition("topic", 0), 1)
+    if retried:  # the broker did not answer; the sender takes the batch and puts it back
+        taken = producer._message_accumulator._pop_batch(TopicPartition("topic", 0))
+        producer._message_accumulator.reenqueue(taken)
+        del taken
     await discard_producer(producer)
     with pytest.raises(KafkaError, match="abandoned"):
         await sent
     del batch, producer
+    await asyncio.sleep(0)  # for the callbacks
     gc.collect()
     assert reported == []
