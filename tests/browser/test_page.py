@@ -179,6 +179,16 @@ def test_the_theme_is_that_of_the_system_until_the_user_changes_it(browser, serv
         light.until(f"{ground} === '{dim}'")
 
 
+def test_the_bars_of_all_streams_have_one_scale(look):
+    page = look.go("/drift", ".stream-row")
+    page.evaluate("document.querySelector('.stream-row .second .clip').textContent = 'x'.repeat(300)")
+    widths = page.eval_on_selector_all(
+        ".stream-row .reach", "bars => bars.map(bar => bar.getBoundingClientRect().width)"
+    )
+    assert len(widths) >= 2
+    assert len(set(widths)) == 1, widths
+
+
 def test_a_drift_alert_shows_its_windows_and_what_changed(look):
     page = look.go("/alerts?state=&detector=drift", ".row")
     first_drift(page)
