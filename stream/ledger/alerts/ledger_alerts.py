@@ -106,12 +106,13 @@ def _update(alert: AlertRecord, condition: Condition, observation: Observation) 
 
 
 def _resolve(alert: AlertRecord, observation: Observation) -> AlertRecord:
-    """Resolve `alert`. A gap alert gets the final numbers of its episode and resolves at the episode's end."""
+    """Resolve `alert`, with its duration in the summary. A gap alert gets the final numbers of its episode and resolves at the episode's end."""
     at = max(observation.log_time, alert.at)
     gaps = observation.gaps
     if alert.detector == "gap" and gaps.over is not None:
         return revised(alert, state="resolved", at=at, resolved_at=gaps.over, **_fields(lost_records(gaps)))
-    return revised(alert, state="resolved", at=at, resolved_at=at)
+    summary = f"{alert.summary}. Resolved after {at - alert.opened_at:.0f} s."
+    return revised(alert, state="resolved", at=at, resolved_at=at, summary=summary)
 
 
 def _fields(condition: Condition) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def test_lag_fires_above_its_bound_is_published_again_when_it_doubles_and_resolv
     assert (grown.alert_id, grown.revision, grown.statistic) == (fired.alert_id, 1, 122.0)
     assert decided([fired], log_time=110.0, lag_seconds=31.0) == []
     (resolved,) = decided([fired], log_time=120.0, lag_seconds=29.0)
+    assert resolved.summary == "Verdicts are 61 s behind inference (limit 60 s). Resolved after 20 s."
     assert resolved.state == "resolved"
 
 
