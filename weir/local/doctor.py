@@ -26,7 +26,7 @@ from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
 
 _MEMORY_GIB, _OPEN_FILES = 5, 4096
-_PYTHON = (3, 11)
+_PYTHONS = ((3, 11), (3, 12), (3, 13))
 #: Package: the extra of weir-llm that installs it.
 _PACKAGES = {
     "ray": "serving",
@@ -74,11 +74,14 @@ def _results(check: Callable[[Settings], Iterator[Check]], settings: Settings) -
 
 
 def _python() -> Check:
-    version, needed = ".".join(map(str, sys.version_info[:3])), ".".join(map(str, _PYTHON))
-    remedy = f"install Python {needed} or newer, then run `make clean up` (it reinstalls .venv; data is kept)"
+    version, *supported = (".".join(map(str, numbers)) for numbers in (sys.version_info[:3], *_PYTHONS))
+    remedy = (
+        f"Weir needs Python {', '.join(supported[:-1])} or {supported[-1]}: install one, then run"
+        f" `make PYTHON=python{supported[-1]} clean up` (it reinstalls .venv; data is kept)"
+    )
     if problem := environment_problem():
         return Check("python", False, sys.prefix, problem)
-    return Check("python", sys.version_info[:2] >= _PYTHON, version, remedy)
+    return Check("python", sys.version_info[:2] in _PYTHONS, version, remedy)
 
 
 def _home(settings: Settings) -> Iterator[Check]:
