@@ -19,6 +19,7 @@ MAX_REPEATED = 5_000
 #: Sum of the different length limits of texts. OpenVINO compiles them for 10 ms of CPU per character, while all its requests wait.
 MAX_LENGTH_LIMITS = 2_000
 _COSTLIEST_LIMIT = 400  # a larger limit takes no longer
+_COSTLIEST_MINIMUM = 100
 INVALID_SCHEMA = (
     "the JSON Schema is invalid or has a keyword that the engine cannot follow: check types, references and patterns"
 )
@@ -64,8 +65,8 @@ def check_schema(schema: str) -> str:
         )
     if (total := _length_limits(parsed)) > MAX_LENGTH_LIMITS:
         raise SchemaRejectedError(
-            f"the length limits of texts in the JSON Schema (maxLength, and {{m,n}} in patterns; each different limit once, as at most"
-            f" {_COSTLIEST_LIMIT}) sum to {total}, the limit is {MAX_LENGTH_LIMITS}: remove some limits, or give several texts the same limit"
+            f"the length limits of texts in the JSON Schema (minLength with maxLength, and {{m,n}} in patterns; each different pair"
+            f" once, as at most {_COSTLIEST_LIMIT}) sum to {total}, the limit is {MAX_LENGTH_LIMITS}: remove some limits, or give several texts the same limit"
         )
     try:
         # Any white space, no indentation, default separators, strict; no white space limit, no printing, properties in order.
@@ -227,12 +228,24 @@ def _repeated(pattern: str) -> int:
 
 
 def _length_limits(schema: Any) -> int:
-    """Return the sum of the different length limits of texts, each as at most `_COSTLIEST_LIMIT` characters."""
-    limits = {("", limit) for node in _objects(schema) if isinstance(limit := node.get("maxLength"), int)}
+    """Return the sum of the different length limits of texts, each as at most `_COSTLIEST_LIMIT` characters.
+
+    OpenVINO compiles each different pair of ``minLength`` and ``maxLength`` by itself. Without ``maxLength``, a minimum takes as long as a limit of at most
+    `_COSTLIEST_MINIMUM` characters.
+    """
+    limits: dict[tuple[str | int, int], int] = {}
+    for node in _objects(schema):
+        least, most = node.get("minLength"), node.get("maxLength")
+        least = max(least, 0) if isinstance(least, int) else 0
+        if isinstance(most, int):
+            limits[least, most] = most
+        else:
+            limits["", least] = min(least, _COSTLIEST_MINIMUM)
     for pattern in _patterns(schema):
         tokens = _COUNTED.finditer(_LITERAL.sub("x", pattern))
-        limits |= {(pattern, int(token[2] or token[1])) for token in tokens if token[1] is not None}
-    return sum(min(max(limit, 0), _COSTLIEST_LIMIT) for _, limit in limits)
+        counts = (int(token[2] or token[1]) for token in tokens if token[1] is not None)
+        limits |= {(pattern, count): count for count in counts}
+    return sum(min(max(limit, 0), _COSTLIEST_LIMIT) for limit in limits.values())
 
 
 @cache

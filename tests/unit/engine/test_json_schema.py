@@ -18,6 +18,8 @@ from serving.engine.json_schema import _CLASS, _LITERAL, _length_limits, _repeat
     [
         ([{"maxLength": 20}, {"maxLength": 20}, {"maxLength": 30}, {"maxLength": 9**999}, {"maxLength": -1}], 450),
         ([{"pattern": "^[a-z]{2}-.{1,30}$"}, {"pattern": "^[a-z]{2}-.{1,30}$"}, {"pattern": r"^x\{9}{7,}$"}], 39),
+        ([{"minLength": least, "maxLength": 400} for least in (0, 1, 2, 2)] + [{"maxLength": 400}], 1200),
+        ([{"minLength": least} for least in (-1, 0, 30, 30, 500, 501, "40")], 230),
         ([{"maxLength": "20"}, {"properties": {"maxLength": {"maxLength": 5}}}, {"maxItems": 100}], 5),
     ],
 )
