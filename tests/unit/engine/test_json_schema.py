@@ -10,7 +10,7 @@ from xgrammar import Grammar
 from xgrammar.testing import _is_grammar_accept_string as accepts
 
 from serving.engine.errors import SchemaRejectedError
-from serving.engine.json_schema import _CLASS, _LITERAL, _length_limits, _repeated, check_limits
+from serving.engine.json_schema import _CLASS, _LITERAL, _length_limits, _repeated, check_limits, check_schema
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,19 @@ from serving.engine.json_schema import _CLASS, _LITERAL, _length_limits, _repeat
 )
 def test_each_different_length_limit_counts_once(limited, total):
     assert _length_limits({"anyOf": limited}) == total
+
+
+@pytest.mark.parametrize("limit", [{"minProperties": 1}, {"maxProperties": 900}])
+def test_the_properties_of_objects_with_a_limit_of_their_number_are_limited(limit):
+    """OpenVINO's time to compile such an object grows with the third power of the number, and all its requests wait."""
+
+    def schema(*counts):
+        objects = [{"properties": {f"p{number}": {} for number in range(count)}} | limit for count in counts]
+        return json.dumps({"anyOf": objects})
+
+    with pytest.raises(SchemaRejectedError, match="have 101 properties, the limit is 100"):
+        check_schema(schema(60, 41))
+    assert check_schema(schema(20, 30)) == schema(20, 30)
 
 
 @pytest.mark.parametrize(
