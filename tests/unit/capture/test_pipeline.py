@@ -7,24 +7,18 @@ from pathlib import Path
 
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
-from prometheus_client import CollectorRegistry
 from support.conventions import departures, exported
+from support.shipping import finish, until
 from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, Spool, a_request, flip_bit, small_settings
 
 from serving.capture import pipeline as pipeline_module
 from serving.capture.balance import read_source
 from serving.capture.delivery_cursor import CURSOR_FILE, load_cursor
-from serving.capture.metrics import ShipperMetrics
-from serving.capture.pipeline import DeliveryLimits, Pipeline
+from serving.capture.pipeline import DeliveryLimits
 from serving.capture.segment import segment_path, segments
 from stream.wire import CorrectionRecord, Feedback, GapRecord, LabelRecord, RequestRecord, Tick, TraceParent
-
-LIMITS = DeliveryLimits(poll_seconds=0.001, save_seconds=0.0, stall_seconds=30)
 
 
 @pytest.fixture
@@ -32,44 +26,6 @@ def spool(tmp_path, request):
     made = Spool(tmp_path, settings=small_settings(segment_bytes=getattr(request, "param", 4000)))
     yield made
     made.kill()
-
-
-@pytest.fixture
-def kafka():
-    return SteppedDelivery()
-
-
-@pytest.fixture
-def spans():
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
-def ship(spool, spans):
-    """Return a function that starts a new pipeline on the files of the spool."""
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-
-    def begin(kafka, limits=LIMITS):
-        metrics = ShipperMetrics(CollectorRegistry())
-        pipeline = Pipeline(spool.directory, kafka, tracer=provider.get_tracer("t"), metrics=metrics, limits=limits)
-        stop = asyncio.Event()
-        return pipeline, stop, asyncio.create_task(pipeline.run(stop))
-
-    return begin
-
-
-@pytest.fixture
-def deliver(ship):
-    """Return a function that ships until `count` records are in flight, acknowledges them, and stops."""
-
-    async def run(kafka, count, limits=LIMITS):
-        _, stop, task = ship(kafka, limits)
-        await until(lambda: len(kafka.pending) == count)
-        kafka.take()
-        await finish(stop, task)
-
-    return run
 
 
 @pytest.fixture
@@ -85,17 +41,6 @@ def ship_until(spool, ship):
         await finish(stop, task)
 
     return run
-
-
-async def until(condition, seconds=10.0):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - conditions on files and lists, which set no event
-            await asyncio.sleep(0.001)
-
-
-async def finish(stop, task):
-    stop.set()
-    await task
 
 
 async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(spool, deliver):
