@@ -162,7 +162,7 @@ class ResponsesAccumulator(Accumulator):
             if self._left <= 0:
                 break
             if text in (joined := self._joined(other)):
-                self._texts[other] = [joined.removeprefix(text)]
+                self._texts[other] = [joined.replace(text, "", 1)]
                 return ""
         return text
 
@@ -222,9 +222,13 @@ class ResponsesAccumulator(Accumulator):
             so_far = (msgspec.structs.replace(begun, parts=(*begun.parts, *self._whole_parts)),)
         if self._response is None:
             return so_far
-        choice = next(iter((*choices_from(self._response), *so_far)), Choice())
-        if not choice.parts and so_far:  # a last event without the output items
-            choice = msgspec.structs.replace(choice, parts=so_far[0].parts)
+        choice = next(iter(choices_from(self._response)), Choice())
+        if choice.parts:  # the last event can lack text that the client has received
+            left = ("".join(pieces) for pieces in self._texts.values())
+            others = (TextPart(content=text) for text in left if text.strip())
+            choice = msgspec.structs.replace(choice, parts=(*choice.parts, *others))
+        elif so_far:  # the last event has no output items
+            choice = msgspec.structs.replace(so_far[0], finish_reason=choice.finish_reason or so_far[0].finish_reason)
         status = self._response.get("status")
         reason = choice.finish_reason or (_FINISH_REASONS.get(status) if isinstance(status, str) else None)
         return (msgspec.structs.replace(choice, finish_reason=reason),) if choice.parts or reason else ()

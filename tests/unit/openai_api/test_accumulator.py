@@ -351,6 +351,21 @@ def test_reasoning_of_a_whole_item_is_new_unless_deltas_contained_it():
     assert new == [[NewText(0, "hm", REASONING)], [], [NewText(0, "hm", REASONING)]]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)], ids=["before the last event", "after the last event"])
+def test_text_that_the_last_event_does_not_repeat_is_recorded(order):
+    said, text = {"type": "response.output_text.delta", "output_index": 1}, {"type": "output_text", "text": "so"}
+    response = {"object": "response", "status": "completed", "output": [{"type": "message", "content": [text]}]}
+    events = (
+        said | {"output_index": 0, "delta": "so"},
+        said | {"delta": "and"},
+        {"type": "response.completed", "response": response},
+    )
+    answer = ResponsesAccumulator()
+    for place in order:
+        answer.add(events[place])
+    assert answer.recorded()[0].parts == (TextPart(content="so"), TextPart(content="and"))
+
+
 def test_the_comparisons_of_repeated_texts_are_limited(monkeypatch):
     """Each repeated text is compared with each text before it: without a limit, a stream of 16 MiB takes minutes."""
     monkeypatch.setattr(responses_accumulator, "_MOST_COMPARED", 1000)
