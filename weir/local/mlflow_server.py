@@ -7,7 +7,9 @@ off, because it starts ten more processes.
 """
 
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
@@ -41,6 +43,9 @@ def main(argv: list[str]) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chdir(directory)
     os.environ.update(environment())
+    # The file keeps this mode. Without it, the query of a page delays new spans.
+    with closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute("PRAGMA journal_mode = WAL")
     import uvicorn  # noqa: PLC0415 - after the environment is set
 
     retention = (f"http://127.0.0.1:{port}", float(hours))

@@ -1,6 +1,7 @@
 import contextlib
 import os
 import socketserver
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -80,7 +81,8 @@ def test_one_process_on_loopback_stores_the_spans_of_a_trace_and_deletes_old_tra
                 pass
         answer = trace(base, name_of(first))
         assert {one["name"] for one in answer.json()["trace"]["spans"]} == {"first", "second"}
-        assert (folder / "mlflow.db").stat().st_size > 0
+        with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
+            assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert [delete_traces(base, hour_ago + 60) for _ in range(2)] == [3, 0]
         assert [trace(base, name_of(span)).status_code for span in (first, *old)] == [200, 404, 404, 404]
         assert proxy[1] == [], "MLflow sent a request to another machine"
