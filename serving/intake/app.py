@@ -36,8 +36,6 @@ _MAX_BODIES = 8
 _READ_AT_ONCE = 256
 #: Maximum number of rejected items, and of warnings, in a response.
 _MAX_NAMED = 20
-#: After more rejected items, the rest of a body is not read: 16 MB of small items would take minutes, in which no other body is recorded.
-_MAX_REJECTED = 10_000
 
 
 class _Item(NamedTuple):
@@ -188,19 +186,17 @@ class Intake:
 
     async def _record_batch(self, name: str, batch: list[_Read], tally: _Tally) -> None:
         for position, records, exchange, left_out in batch:
+            await asyncio.sleep(0)  # other requests get a turn
             try:
                 if isinstance(exchange, UnreadablePayload):
                     raise exchange
                 if not isinstance(exchange, ReportedExchange):
                     self._items.labels(name, exchange).inc()
                     continue
-                await asyncio.sleep(0)  # other requests get a turn
                 is_new = await self._pairer.add(exchange)
             except UnreadablePayload as error:
                 tally.refuse(position, records, str(error))
                 self._items.labels(name, "refused").inc()
-                if tally.refused > _MAX_REJECTED:
-                    raise _too_many_rejected(tally, position) from None
             except (ServingError, sqlite3.OperationalError) as error:
                 raise unavailable(
                     f"The items cannot be recorded now: {error}",
@@ -263,15 +259,6 @@ def _read_span(span_of: Callable[[], OtlpSpan], principal: Principal) -> Reporte
 def _read_logs(headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
     for read, records in exchanges_from_logs(logs_of(headers, body), principal):
         yield _Item(read, records)
-
-
-def _too_many_rejected(tally: _Tally, last: int) -> ApiError:
-    first = tally.refusals[0]
-    return invalid(
-        f"More than {_MAX_REJECTED} items are unreadable, the limit of one body; the first is at index {first.index}: {first.message}. The items after"
-        f" index {last} were not read; correct the unreadable ones, and send smaller batches.",
-        code="unreadable",
-    )
 
 
 def _first_remarks(tally: _Tally) -> str:

@@ -14,7 +14,6 @@ from support.intake import REQUEST, RESPONSE, intake, kserve, litellm_failure, l
 from support.ledger_log import Log
 
 from serving.capture.balance import read_balance
-from serving.intake import app
 from serving.settings import CaptureSettings
 from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
@@ -47,25 +46,6 @@ async def test_a_log_that_is_sent_twice_is_recorded_once_after_a_restart_too(tmp
         answer = await running.sent("/intake/litellm", json=litellm_payload())
         assert answer.json()["repeated"] == 1
         assert len(running.exchanges()) == 2
-
-
-@pytest.mark.parametrize(
-    ("path", "headers"),
-    [("litellm", {}), ("kserve", {"content-type": "application/cloudevents-batch+json"})],
-)
-async def test_a_body_of_too_many_unreadable_items_is_not_read_to_its_end(running, monkeypatch, path, headers):
-    """8 million numbers fit into a body, and other bodies waited for minutes until each of them was rejected."""
-    monkeypatch.setattr(app, "_MAX_REJECTED", 3)
-    items = [*range(5), litellm_payload()]
-    answer = await running.sent(f"/intake/{path}", json=items, headers=headers)
-    error = answer.json()["error"]
-    assert (answer.status_code, error["code"]) == (400, "unreadable")
-    assert "More than 3 items are unreadable" in error["message"]
-    assert "after index 3 were not read" in error["message"]
-    assert running.count("weir_intake_items_total", format=path, outcome="refused") == 4
-    assert running.events() == []
-    answer = await running.sent("/intake/litellm", json=items[2:])
-    assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (422, 1, 3)
 
 
 @pytest.mark.parametrize("order", [("request", "response"), ("response", "request")])
