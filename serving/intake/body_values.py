@@ -1,6 +1,7 @@
 """Limit the number of values in a body before it is decoded: an empty object or message needs up to 90 times its size in memory."""
 
 import re
+from collections.abc import Sized
 from contextlib import suppress
 from functools import cache
 from itertools import islice
@@ -11,6 +12,8 @@ from serving.errors import UnreadablePayload
 
 #: A body with more fields (Protobuf), or with more texts, objects and lists (JSON), is not decoded.
 MAX_VALUES = 1_000_000
+#: A body with more items is not processed: no other body is processed meanwhile. LiteLLM sends up to 512 logs in one body.
+MAX_BODY_ITEMS = 10_000
 #: Smaller bodies are not checked: decoded, they need at most 100 MB.
 _CHECKED_BYTES = 1024 * 1024
 #: Protobuf's own limit of nested messages.
@@ -32,6 +35,12 @@ def check_json(raw: bytes) -> None:
         raise UnreadablePayload(
             f"{len(raw)} bytes have more than {MAX_VALUES} texts, objects and lists, the limit; send smaller batches"
         )
+
+
+def check_items(items: Sized) -> None:
+    """Raise UnreadablePayload if a body has too many `items`."""
+    if len(items) > MAX_BODY_ITEMS:
+        raise UnreadablePayload(f"it has {len(items)} items, the limit is {MAX_BODY_ITEMS}; send smaller batches")
 
 
 def check_protobuf(raw: bytes, descriptor: Descriptor) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from serving.api_keys import Principal
 from serving.errors import UnreadablePayload
 from serving.intake.body_text import document, request_from, response_from_bytes
+from serving.intake.body_values import check_items
 from serving.intake.reported_exchange import Origin, ReportedExchange, identity_of, valid_time
 from stream.wire import parse_time
 
@@ -40,6 +41,7 @@ def events_of(headers: Mapping[str, str], raw: bytes) -> Iterator[Any]:
         batch = document(raw)
         if not isinstance(batch, list):
             raise UnreadablePayload("the batch is not a list; send a JSON array of structured CloudEvents")
+        check_items(batch)
         yield from batch
     elif kind == _STRUCTURED:
         yield document(raw)

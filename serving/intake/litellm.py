@@ -14,7 +14,7 @@ from serving.decoded_json import count_of, mapping_of, text_of
 from serving.errors import UnreadablePayload
 from serving.inference_records import may_train, sampling_parameters
 from serving.intake.body_text import decoded, document, response_from
-from serving.intake.body_values import MAX_VALUES, check_json
+from serving.intake.body_values import MAX_VALUES, check_items, check_json
 from serving.intake.reported_exchange import (
     Origin,
     ReportedExchange,
@@ -44,12 +44,14 @@ def payloads(raw: bytes) -> Iterator[Any]:
     if len(lines) > 1 and raw.lstrip().startswith(b"{"):
         check_json(raw)
         try:
-            yield from [decoded(line) for line in lines if line.strip()]
+            items = [decoded(line) for line in lines if line.strip()]
         except ValueError:
-            yield document(raw)  # one object, printed over several lines
-        return
-    body = document(raw)
-    yield from body if isinstance(body, list) else [body]
+            items = [document(raw)]  # one object, printed over several lines
+    else:
+        body = document(raw)
+        items = body if isinstance(body, list) else [body]
+    check_items(items)
+    yield from items
 
 
 def exchange_from_litellm(payload: Any, principal: Principal) -> ReportedExchange:

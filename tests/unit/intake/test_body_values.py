@@ -157,6 +157,22 @@ async def test_all_formats_reject_too_many_values_and_the_intake_continues(tmp_p
         assert len(running.exchanges()) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/intake/litellm", JSON, b"[" + b"0," * 10_000 + b"0]"),
+        ("/intake/litellm", JSON, b"{}\n" * 10_001),
+        ("/intake/kserve", "application/cloudevents-batch+json", b"[" + b"0," * 10_000 + b"0]"),
+    ],
+    ids=["array", "lines", "events"],
+)
+async def test_a_body_of_more_items_than_are_processed_in_time_is_rejected(running, path, kind, body):
+    """Each item took 25 µs, and numbers are no values that the other limit counts: 16 MiB took minutes."""
+    answer = await running.sent(path, content=body, headers={"content-type": kind})
+    assert answer.status_code == 400
+    assert "it has 10001 items, the limit is 10000; send smaller batches" in answer.text
+
+
 async def test_all_rejections_are_counted_and_the_first_20_are_named(running):
     answer = await running.sent("/intake/litellm", json=[{}] * 25)
     assert (answer.status_code, answer.json()["refused"], len(answer.json()["refusals"])) == (422, 25, 20)
