@@ -67,8 +67,7 @@ class ExchangePairer:
             with ExitStack() as on_error:
                 self._database = on_error.enter_context(closing(_opened(path)))
                 # An earlier process may have had a clock that was ahead.
-                for update in ("UPDATE held SET at = ?1 WHERE at > ?1", "UPDATE done SET at = ?1 WHERE at > ?1"):
-                    self._rows(update, (self._now(),))
+                self._rows("UPDATE held SET at = min(at, ?)", (self._now(),))
                 with closing(self._database.execute("SELECT stored FROM held")) as rows:
                     self._waiting.add(rows)
                 on_error.pop_all()
@@ -128,6 +127,7 @@ class ExchangePairer:
                 dropped += 1
             elif not self._try_record(exchange):
                 break
+        self._rows("UPDATE done SET at = ?1 WHERE at > ?1", (now,))  # as for `held` at the start
         self._rows("DELETE FROM done WHERE at < ?", (now - self._settings.remember_hours * 3600,))
         self._rows("PRAGMA wal_checkpoint(TRUNCATE)")  # free if nothing was written
         return dropped

@@ -29,9 +29,9 @@ def end(request_id, time, *, source="s1", owed=("pii",), finish_reason="stop", *
     return event_of(data, f"{request_id}/end", time, source=source, traceparent=TRACE)
 
 
-def aborted(request_id, time, *, source="s0", **fields):
+def aborted(request_id, time, *, source="s0", tenant="acme", **fields):
     """Return the end that the shipper writes for a request whose source was killed."""
-    data = ResponseRecord(request_id=request_id, tenant="acme", model="m", status="aborted", **fields)
+    data = ResponseRecord(request_id=request_id, tenant=tenant, model="m", status="aborted", **fields)
     return event_of(data, f"{request_id}/end", time, source=source, kind=ABORTED_TYPE, traceparent=TRACE)
 
 
