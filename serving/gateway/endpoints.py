@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextlib import suppress
-from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -36,7 +35,6 @@ from stream.wire.route_files import in_shadow, version_for
 _FEEDBACK_BYTES = 256 * 1024
 #: Feedback and labels that are read at the same time, limited because of their memory; inference has other slots.
 _MAX_JUDGMENTS = 64
-_CACHED_TENANTS = 1024
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +59,7 @@ class Endpoints:
         self._slots = Slots(models.capacity())
         self._shadows = ShadowQueue(wiring, lambda: self._slots.busy)
         largest = http.max_image_body_bytes if any(model.takes_images for model in models) else 0
-        self._consistency = lru_cache(maxsize=_CACHED_TENANTS)(partial(consistency_settings, wiring.tenants))
+        self._consistency = consistency_settings(wiring.tenants)
         self._large_bodies = LargeBodies(self._usual_bytes, max(self._usual_bytes, largest), http.image_bodies_bytes)
         self._judgments = Slots(_MAX_JUDGMENTS)
         self._created = int(time.time())

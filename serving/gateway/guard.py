@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache, partial
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -36,7 +35,6 @@ _AHEAD = 8
 #: Longer chunks are counted as several tokens, of `_TOKEN_CHARACTERS` each, if the engine has not sent its number of tokens.
 _LONGEST_TOKEN = 16
 _TOKEN_CHARACTERS = 4
-_CACHED_TENANTS = 10_000
 _SPACE = re.compile(r"\s")
 
 
@@ -53,7 +51,7 @@ class Guards:
 
     def __init__(self, tenants: Tenants, registry: CollectorRegistry) -> None:
         self._names = guard_detectors(tenants)
-        self._settings = lru_cache(maxsize=_CACHED_TENANTS)(partial(guard_settings, tenants))
+        self._settings = guard_settings(tenants)
         self._detectors: dict[str, GrowingTextDetector] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard")
         self.hits = Metric(

@@ -1,13 +1,17 @@
 """Settings by tenant that only the gateway reads: the guard, and the questions that are repeated for the detector `consistency`."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from stream.section import Section, tenant_table
+from stream.section import Section, TenantTables
 from stream.wire.ids import in_sample
 
+SectionT = TypeVar("SectionT", bound=Section)
+#: With more active tenants, a gateway computes settings again for some requests.
+_CACHED_TENANTS = 10_000
 GuardDetector = Literal["toxicity", "pii"]
 #: The tables of settings by name or pattern of a tenant, in the order of the file.
 Tenants = Mapping[str, Mapping[str, Any]]
@@ -42,9 +46,14 @@ class ConsistencySettings(Section):
     temperature: Annotated[float, Field(gt=0, le=2)] = Field(1.0, description="temperature of the further answers")
 
 
-def guard_settings(tenants: Tenants, tenant: str) -> GuardSettings:
-    """Return the guard of `tenant`: the defaults, overridden by each matching table in order."""
-    return GuardSettings.model_validate(tenant_table(tenants, tenant).get("guard", {}))
+def _by_tenant(section: type[SectionT], name: str, tenants: Tenants) -> Callable[[str], SectionT]:
+    tables = TenantTables(tenants)
+    return lru_cache(maxsize=_CACHED_TENANTS)(lambda tenant: section.model_validate(tables.of(tenant).get(name, {})))
+
+
+def guard_settings(tenants: Tenants) -> Callable[[str], GuardSettings]:
+    """Return a function from tenant to its guard: the defaults, overridden by each matching table in order."""
+    return _by_tenant(GuardSettings, "guard", tenants)
 
 
 def guard_detectors(tenants: Tenants) -> frozenset[str]:
@@ -55,9 +64,9 @@ def guard_detectors(tenants: Tenants) -> frozenset[str]:
     return frozenset(name for guard in guards for name in guard.detectors)
 
 
-def consistency_settings(tenants: Tenants, tenant: str) -> ConsistencySettings:
-    """Return the settings of `tenant`: the defaults, overridden by each matching table in order."""
-    return ConsistencySettings.model_validate(tenant_table(tenants, tenant).get("consistency", {}))
+def consistency_settings(tenants: Tenants) -> Callable[[str], ConsistencySettings]:
+    """Return a function from tenant to its settings: the defaults, overridden by each matching table in order."""
+    return _by_tenant(ConsistencySettings, "consistency", tenants)
 
 
 def is_asked_again(request_id: str, share: float) -> bool:

@@ -31,7 +31,7 @@ async def answer(guard: Guard | None, pieces: list[str]) -> None:
 
 async def main() -> None:
     tenants = {"*": {"guard": {"mode": "observe", "threshold": {"toxicity": 1}}}}
-    guards, settings = Guards(tenants, CollectorRegistry()), guard_settings(tenants, "acme")
+    guards, settings = Guards(tenants, CollectorRegistry()), guard_settings(tenants)("acme")
     await guards.load()
     found = re.findall(r"\s*\S{1,5}", TEXT)  # about the length of a token
     tokens = (found * (TOKENS // len(found) + 1))[:TOKENS]

@@ -301,13 +301,19 @@ def test_the_configured_share_of_the_requests_is_copied():
     assert is_asked_again("r", 1.0)
 
 
+def test_the_settings_of_thousands_of_tenants_are_computed_once_each():
+    settings = consistency_settings({"*": {"consistency": {"share": 0.25}}})
+    first = [settings(f"tenant-{number}") for number in range(2000)]
+    assert all(settings(f"tenant-{number}") is one for number, one in enumerate(first))
+
+
 def test_a_share_without_the_detector_is_an_error_that_names_the_fix(tmp_path, monkeypatch):
     (tmp_path / "weir.toml").write_text('[tenants."acme".consistency]\nshare = 0.05\n')
     monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
     with pytest.raises(SettingsError, match=r'share is 0\.05.*add "consistency" to detectors\.output'):
         load_settings()
     monkeypatch.setenv("WEIR_DETECTORS__OUTPUT", '["pii", "consistency"]')
-    assert consistency_settings(load_settings().settings.tenants, "acme").share == 0.05
+    assert consistency_settings(load_settings().settings.tenants)("acme").share == 0.05
 
 
 @pytest.mark.parametrize(("key", "value"), [("share", 1.5), ("samples", 1), ("samples", 17), ("temperature", 0)])

@@ -339,13 +339,13 @@ def test_later_tables_override_earlier_ones():
         "b": {"bucket_seconds": 5},
     }
     tables = Settings(tenants=tenants).tenants
-    assert guard_settings(tables, "other").model_dump() == {
+    assert guard_settings(tables)("other").model_dump() == {
         "mode": "observe",
         "detectors": ("pii",),
         "threshold": {"pii": 0.8},
         "every_tokens": 16,
     }
-    acme = guard_settings(tables, "acme")
+    acme = guard_settings(tables)("acme")
     assert (acme.mode, acme.detectors, acme.threshold) == ("stop", ("pii",), {"pii": 0.8, "toxicity": 0.9})
     assert tenant_settings(tables, "acme").bucket_seconds == 5
 

@@ -57,7 +57,7 @@ def test_variables_of_lists_and_tables_of_tenants_and_options_are_json(monkeypat
     monkeypatch.setenv("WEIR_DETECTORS__OPTIONS__LANGUAGE__EXPECTED", '["de"]')
     loaded = load_settings()
     check_detector_options(loaded)
-    assert guard_settings(loaded.settings.tenants, "acme").mode == "stop"
+    assert guard_settings(loaded.settings.tenants)("acme").mode == "stop"
     assert tenant_settings(loaded.settings.tenants, "acme").detector_options("drift") == {"features": ["words"]}
     assert loaded.settings.detectors.options == {"language": {"expected": ["de"]}}
 
