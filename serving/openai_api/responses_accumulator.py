@@ -225,7 +225,8 @@ class ResponsesAccumulator(Accumulator):
         choice = next(iter(choices_from(self._response)), Choice())
         if choice.parts:  # the last event can lack text that the client has received
             left = ("".join(pieces) for pieces in self._texts.values())
-            others = (TextPart(content=text) for text in left if text.strip())
+            known = {part.content for part in choice.parts if isinstance(part, TextPart)}
+            others = (TextPart(content=text) for text in left if text.strip() and text not in known)
             choice = msgspec.structs.replace(choice, parts=(*choice.parts, *others))
         elif so_far:  # the last event has no output items
             choice = msgspec.structs.replace(so_far[0], finish_reason=choice.finish_reason or so_far[0].finish_reason)
