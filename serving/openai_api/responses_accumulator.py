@@ -225,14 +225,19 @@ class ResponsesAccumulator(Accumulator):
         choice = next(iter(choices_from(self._response)), Choice())
         if choice.parts:  # the last event can lack text that the client has received
             left = ("".join(pieces) for pieces in self._texts.values())
-            known = {part.content for part in choice.parts if isinstance(part, TextPart)}
-            others = (TextPart(content=text) for text in left if text.strip() and text not in known)
+            known = {_squeezed(part.content) for part in choice.parts if isinstance(part, TextPart)} | {""}
+            others = (TextPart(content=text) for text in left if _squeezed(text) not in known)
             choice = msgspec.structs.replace(choice, parts=(*choice.parts, *others))
         elif so_far:  # the last event has no output items
             choice = msgspec.structs.replace(so_far[0], finish_reason=choice.finish_reason or so_far[0].finish_reason)
         status = self._response.get("status")
         reason = choice.finish_reason or (_FINISH_REASONS.get(status) if isinstance(status, str) else None)
         return (msgspec.structs.replace(choice, finish_reason=reason),) if choice.parts or reason else ()
+
+
+def _squeezed(text: str) -> str:
+    """Return `text` without white space, in which deltas and the last event of some servers differ."""
+    return "".join(text.split())
 
 
 def _whole(choices: tuple[Choice, ...]) -> list[NewText]:

@@ -18,7 +18,7 @@ from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.kafka.topic_checks import partition_counts
 from stream.pause import pause
 from stream.settings import KafkaSettings
-from stream.wire import WireError, bounded, decode
+from stream.wire import WireError, decode
 
 _LOG = logging.getLogger(__name__)
 _WAITING = "waiting for kafka"
@@ -92,6 +92,6 @@ def apply(alerts: FiringAlerts, records: Iterable[ConsumerRecord]) -> None:
         if record.value is None:
             continue
         try:
-            alerts.apply(bounded(decode(record.value, record.headers), record.timestamp / 1000).data)
+            alerts.apply(decode(record.value, record.headers).data)
         except WireError as error:
             _LOG.warning("%s/%d at %d is skipped: %s", record.topic, record.partition, record.offset, error)

@@ -22,7 +22,7 @@ from stream.errors import LogExpired
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, Records
 from stream.kafka.stall import StallDetector
-from stream.wire import Event, LogRange, bounded, readable
+from stream.wire import Event, LogRange, readable
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
@@ -167,7 +167,7 @@ async def retained(
                     for record in (await reader.read()).get(tp, ()):
                         event = readable(record.value, record.headers)
                         if event is not None and record.offset < offsets.stop:
-                            yield record.offset, bounded(event, record.timestamp / 1000)
+                            yield record.offset, event
                     position = reader.positions[tp]
                     progress()
         except READ_ERRORS as error:

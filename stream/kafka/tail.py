@@ -15,7 +15,7 @@ from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.kafka.time_ranges import produced_since
 from stream.kafka.topic_checks import required_counts
-from stream.wire import Event, bounded, readable
+from stream.wire import Event, readable
 
 _LOG = logging.getLogger(__name__)
 _CHUNK_RECORDS = 10_000
@@ -87,7 +87,7 @@ class Tail:
         async with aclosing(self.records()) as records:
             async for record in records:
                 if wanted(record) and (event := readable(record.value, record.headers)) is not None:
-                    yield record, bounded(event, record.timestamp / 1000)
+                    yield record, event
 
     def _failure(self, error: Exception) -> Exception:
         return no_kafka(self._options["bootstrap_servers"], error) if isinstance(error, BROKER_ERRORS) else error

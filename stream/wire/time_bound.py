@@ -1,26 +1,21 @@
-"""Bounds the times of a process whose clock is ahead, by the time at which Kafka stored the record.
+"""Bounds the times of a source whose clock is ahead, by the time at which Kafka stored the record.
 
 The watermark never decreases. Without a bound, a gateway whose clock was ahead by years stops all windows for years, even after its clock is corrected.
-So would the lease of such a trainer block its request, and a silence by such an operator block later ones of the same subject.
 """
 
 import msgspec
 
 from stream.wire.codec import Event
-from stream.wire.events.alerts import RetrainingRecord, SilenceRecord
 from stream.wire.events.progress import Closed, Tick
 
 #: Kafka rejects records further ahead if their time is the producer's (`message.timestamp.after.max.ms`).
 AHEAD_SECONDS = 3600.0
-#: A trainer renews its lease three times before the lease ends, so a longer lease that is cut does not end early.
-_LEASE_SECONDS = 86_400.0
 
 
 def bounded(event: Event, stored_at: float | None) -> Event:
     """Return `event` with no time more than an hour after `stored_at`, the timestamp of its record in Kafka (seconds).
 
-    A silence keeps its duration, and a lease ends at most a day later. None or a negative timestamp is no bound. The result is a function of the
-    log, so every reader computes the same times.
+    None or a negative timestamp is no bound. The result is a function of the log, so every reader computes the same times.
     """
     if stored_at is None or stored_at < 0:
         return event
@@ -31,18 +26,6 @@ def bounded(event: Event, stored_at: float | None) -> Event:
         data = msgspec.structs.replace(data, sources=sources)
     elif isinstance(data, Closed) and data.time > latest:
         data = msgspec.structs.replace(data, time=latest)
-    elif isinstance(data, SilenceRecord) and data.at > latest:
-        data = msgspec.structs.replace(data, at=latest, until=latest + max(0.0, data.until - data.at))
-    elif isinstance(data, RetrainingRecord):
-        data = _bounded_retraining(data, latest)
     if data is event.data and event.time <= latest:
         return event
     return msgspec.structs.replace(event, time=min(event.time, latest), data=data)
-
-
-def _bounded_retraining(data: RetrainingRecord, latest: float) -> RetrainingRecord:
-    at, until = min(data.at, latest), data.lease_until
-    until = None if until is None else min(until, latest + _LEASE_SECONDS)
-    if (at, until) == (data.at, data.lease_until):
-        return data
-    return msgspec.structs.replace(data, at=at, lease_until=until)

@@ -26,4 +26,4 @@ def tail_of(*records, following=None):
 
 
 def _read(one):
-    return SimpleNamespace(key=one.key, value=one.value, headers=one.headers, partition=0, timestamp=-1)
+    return SimpleNamespace(key=one.key, value=one.value, headers=one.headers, partition=0)

@@ -47,7 +47,7 @@ from stream.loop.settings import DeliverySettings, LoopSettings
 from stream.loop.spans import mark_route, mark_state
 from stream.section import TenantTables
 from stream.settings import KafkaSettings
-from stream.wire import Event, RetrainingRecord, RouteRecord, bounded, partition_for, readable
+from stream.wire import Event, RetrainingRecord, RouteRecord, partition_for, readable
 
 _LOG = logging.getLogger(__name__)
 _WAITING, _NO_TOPICS, _NO_DISK = "waiting for kafka", "waiting for topics", "waiting for the disk"
@@ -203,7 +203,7 @@ class _Service:
     async def _take(self, log: DeliveryLog, batch: list[ConsumerRecord], producer: AIOKafkaProducer) -> None:
         """Apply the records of one partition; the state that is stored never has an offset without its record's effect."""
         for record in batch:
-            event = _event(record)
+            event = readable(record.value, record.headers)
             signal_partition = record.partition if record.topic == self._kafka.names.signals else None
             decisions = log.apply(event, signal_partition) if event is not None else []
             log.state.offsets.setdefault(record.topic, {})[record.partition] = record.offset + 1
@@ -300,7 +300,8 @@ class _Service:
         while not reader.reached(ends):
             for batch in (await reader.read()).values():
                 for record in batch:
-                    if (event := _event(record)) is not None:
+                    event = readable(record.value, record.headers)
+                    if event is not None:
                         yield event
 
     async def _positions(self, log: DeliveryLog, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
@@ -322,9 +323,3 @@ class _Service:
             return max(offset if offset <= ends[tp] else default[tp], first[tp])
 
         return {tp: position(tp) for tp in tps}
-
-
-def _event(record: ConsumerRecord) -> Event | None:
-    """Return the event of a record, or None for another record; a canary must expire, also if the clock that decided it is years ahead."""
-    event = readable(record.value, record.headers)
-    return None if event is None else bounded(event, record.timestamp / 1000)

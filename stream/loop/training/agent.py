@@ -23,7 +23,7 @@ from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.run import Publish, Run, TrainerSetup
 from stream.runtime.membership import Membership, member_id
 from stream.settings import KafkaSettings
-from stream.wire import Event, ModelRecord, RetrainingRecord, bounded, partition_for, readable, tenant_model_key
+from stream.wire import Event, ModelRecord, RetrainingRecord, partition_for, readable, tenant_model_key
 
 _LOG = logging.getLogger(__name__)
 _WAITING = "waiting for kafka"
@@ -110,10 +110,9 @@ class _Trainer:
                 read = await consumer.getmany(timeout_ms=_POLL_MS)
                 for records in read.values():
                     for record in records:
-                        if (event := readable(record.value, record.headers)) is not None:
-                            data = bounded(event, record.timestamp / 1000).data
-                            if isinstance(data, RetrainingRecord):
-                                self._machine.apply(data, event.traceparent)
+                        event = readable(record.value, record.headers)
+                        if event is not None and isinstance(event.data, RetrainingRecord):
+                            self._machine.apply(event.data, event.traceparent)
                 health.pop(_WAITING, None)
                 self._membership.keep(member_id(consumer))
                 await self._step(consumer, assigned.partitions)

@@ -19,7 +19,7 @@ from stream.runtime.table import AckedTable
 from stream.settings import TenantSettings
 from stream.stages.shared.metrics import WatchMetrics
 from stream.stages.shared.state_codec import encode
-from stream.wire import Event, Tick, WireError, bounded, decode
+from stream.wire import Event, Tick, WireError, decode
 
 logger = logging.getLogger(__name__)
 _BATCH = 256
@@ -53,7 +53,7 @@ class StageContext:
         if raw.message.value is None:
             return None
         try:
-            return bounded(decode(raw.message.value, raw.message.headers), raw.message.timestamp)
+            return decode(raw.message.value, raw.message.headers)
         except WireError as error:
             await self._dead_letters[stage].send(
                 raw.message, disposition=error.disposition, error=error, place="StageContext"

@@ -108,7 +108,7 @@ async def test_the_client_reads_the_alerts_before_the_start_and_yields_none_of_t
 
         async def records(self):
             for offset, one in enumerate(encode(records.event(data)) for data in log):
-                yield SimpleNamespace(offset=offset, timestamp=-1, value=one.value, headers=one.headers)
+                yield SimpleNamespace(offset=offset, value=one.value, headers=one.headers)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("weir.client.client.Tail", Double)

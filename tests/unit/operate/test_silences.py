@@ -56,7 +56,7 @@ class Topic(Tail):
         old = [ALERT] if self._since is None else []
         for data in (*old, *(records.alert(f"al_other{n}") for n in range(100)), HELD, records.alert("al_new")):
             one = encode(records.event(data))
-            yield SimpleNamespace(key=one.key, value=one.value, headers=one.headers, partition=0, timestamp=-1)
+            yield SimpleNamespace(key=one.key, value=one.value, headers=one.headers, partition=0)
 
 
 @pytest.mark.parametrize(("alert_id", "readings"), [("al_new", 1), ("al_1", 2)])
