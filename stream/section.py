@@ -1,14 +1,17 @@
 """The base of all sections of settings."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from functools import reduce
-from typing import Any, get_args
+from functools import lru_cache, reduce
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 #: The characters that make a name a pattern of `fnmatch`.
 _WILDCARDS = frozenset("*?[")
+#: With more active tenants, a process computes settings again for some events or requests.
+_CACHED_TENANTS = 100_000
+SectionT = TypeVar("SectionT", bound="Section")
 
 
 class Section(BaseModel):
@@ -63,9 +66,18 @@ class TenantTables:
         return reduce(overlaid, (self._tenants[name] for name in sorted(matching, key=self._order.__getitem__)), {})
 
 
-def tenant_table(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> dict[str, Any]:
-    """Return the tables of `tenant`, as :meth:`TenantTables.of` does; for many tenants, use one :class:`TenantTables`."""
-    return TenantTables(tenants).of(tenant)
+def by_tenant(
+    section: type[SectionT], tenants: Mapping[str, Mapping[str, Any]], name: str = ""
+) -> Callable[[str], SectionT]:
+    """Return a function from a tenant to its `section`, the table `name` of its tables, or all of them; each result is computed once."""
+    tables = TenantTables(tenants)
+
+    @lru_cache(maxsize=_CACHED_TENANTS)
+    def settings(tenant: str) -> SectionT:
+        values = tables.of(tenant)
+        return section.model_validate(values.get(name, {}) if name else values)
+
+    return settings
 
 
 def _types(annotation: Any) -> Iterator[Any]:

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from ssl import SSLError
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +11,7 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, field_validator, m
 
 from stream.address import Link, Servers, Target, TraceLink, WebhookTarget
 from stream.errors import BrokerError
-from stream.section import Section, TenantTables
+from stream.section import Section, by_tenant
 from stream.webhook_signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
@@ -25,7 +24,6 @@ FromZero = Annotated[float, Field(ge=0)]
 #: Versions that every detector has: the installed version, and the recorded results in the log.
 RESERVED_VARIANTS = ("installed", "recorded")
 _VARIANT = re.compile(r"\A[a-z][a-z0-9_-]*@[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
-_CACHED_TENANTS = 100_000
 
 
 class KafkaSettings(Section):
@@ -353,5 +351,4 @@ def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> Te
 
 def cached_tenant_settings(tenants: Mapping[str, Mapping[str, Any]]) -> Callable[[str], TenantSettings]:
     """Return a function from tenant to settings, as :func:`tenant_settings`, which computes the settings of a tenant only once."""
-    tables = TenantTables(tenants)
-    return lru_cache(maxsize=_CACHED_TENANTS)(lambda tenant: TenantSettings.model_validate(tables.of(tenant)))
+    return by_tenant(TenantSettings, tenants)

@@ -1,17 +1,13 @@
 """Settings by tenant that only the gateway reads: the guard, and the questions that are repeated for the detector `consistency`."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from stream.section import Section, TenantTables
+from stream.section import Section, by_tenant
 from stream.wire.ids import in_sample
 
-SectionT = TypeVar("SectionT", bound=Section)
-#: With more active tenants, a gateway computes settings again for some requests.
-_CACHED_TENANTS = 10_000
 GuardDetector = Literal["toxicity", "pii"]
 #: The tables of settings by name or pattern of a tenant, in the order of the file.
 Tenants = Mapping[str, Mapping[str, Any]]
@@ -46,14 +42,9 @@ class ConsistencySettings(Section):
     temperature: Annotated[float, Field(gt=0, le=2)] = Field(1.0, description="temperature of the further answers")
 
 
-def _by_tenant(section: type[SectionT], name: str, tenants: Tenants) -> Callable[[str], SectionT]:
-    tables = TenantTables(tenants)
-    return lru_cache(maxsize=_CACHED_TENANTS)(lambda tenant: section.model_validate(tables.of(tenant).get(name, {})))
-
-
 def guard_settings(tenants: Tenants) -> Callable[[str], GuardSettings]:
     """Return a function from tenant to its guard: the defaults, overridden by each matching table in order."""
-    return _by_tenant(GuardSettings, "guard", tenants)
+    return by_tenant(GuardSettings, tenants, "guard")
 
 
 def guard_detectors(tenants: Tenants) -> frozenset[str]:
@@ -66,7 +57,7 @@ def guard_detectors(tenants: Tenants) -> frozenset[str]:
 
 def consistency_settings(tenants: Tenants) -> Callable[[str], ConsistencySettings]:
     """Return a function from tenant to its settings: the defaults, overridden by each matching table in order."""
-    return _by_tenant(ConsistencySettings, "consistency", tenants)
+    return by_tenant(ConsistencySettings, tenants, "consistency")
 
 
 def is_asked_again(request_id: str, share: float) -> bool:

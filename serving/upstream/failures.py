@@ -1,16 +1,15 @@
 """The failures of a request to another server, and the errors that clients receive for them."""
 
-import email.utils
 import math
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC
 from typing import Any
 
 import httpx
 
 from serving.backend import RejectedRequest
 from stream.certificates import CERTIFICATE_FIX, is_certificate_error
+from stream.http_date import parse_http_date
 
 ERROR, BROKEN, TIMEOUT = "upstream_error", "upstream_broken", "upstream_timeout"
 UNREACHABLE, CIRCUIT_OPEN = "upstream_unreachable", "upstream_circuit_open"
@@ -106,17 +105,8 @@ def retry_after(response: httpx.Response, clock: Callable[[], float] = time.time
     try:
         seconds = float(value)
     except ValueError:
-        if (until := _timestamp(value)) is None:
+        if (until := parse_http_date(value)) is None:
             return None
-        now = _timestamp(response.headers.get("date", ""))
+        now = parse_http_date(response.headers.get("date", ""))
         seconds = until - (clock() if now is None else now)
     return min(max(seconds, 0.0), _LONGEST_SECONDS) if seconds == seconds else None  # noqa: PLR0124 - not NaN
-
-
-def _timestamp(date: str) -> float | None:
-    """Return an HTTP date (RFC 9110, section 5.6.7), which is UTC also without a zone, in seconds since the epoch; None if it is invalid."""
-    try:
-        found = email.utils.parsedate_to_datetime(date)
-        return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None

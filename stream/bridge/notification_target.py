@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import time
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
 from stream.bridge.metrics import BridgeMetrics
 from stream.certificates import CERTIFICATE_FIX, is_certificate_error
+from stream.http_date import parse_http_date
 from stream.pause import BackOff
 
 _LOG = logging.getLogger(__name__)
@@ -98,8 +98,5 @@ async def _beginning(response: httpx.Response) -> bytes:
 
 def _clock_ahead(date: str, now: float) -> float:
     """Return by how many seconds the HTTP `date` is after `now`; 0 if the difference is small or `date` is not a date."""
-    try:
-        ahead = parsedate_to_datetime(date).timestamp() - now
-    except (ValueError, OverflowError):  # a number of any size can be in the place of the day
-        return 0.0
+    ahead = (parse_http_date(date) or now) - now
     return ahead if abs(ahead) >= CLOCK_SECONDS else 0.0

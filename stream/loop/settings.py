@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from stream.section import Section, check_order, tenant_table
+from stream.section import Section, by_tenant, check_order
 from stream.settings import Count, Positive, Seconds, Share
 
 _FromZeroToOne = Annotated[float, Field(ge=0, lt=1)]
@@ -212,4 +212,4 @@ class DeliveryProcessSettings(Section):
 
 def loop_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> LoopSettings:
     """Return the loop settings of `tenant`: the defaults, overridden by each matching pattern in order."""
-    return LoopSettings.model_validate(tenant_table(tenants, tenant).get("loop", {}))
+    return by_tenant(LoopSettings, tenants, "loop")(tenant)

@@ -45,7 +45,7 @@ from stream.loop.delivery.route_store import read_overrides, read_routes, remove
 from stream.loop.delivery.state import DeliveryState, decode
 from stream.loop.settings import DeliverySettings, LoopSettings
 from stream.loop.spans import mark_route, mark_state
-from stream.section import TenantTables
+from stream.section import by_tenant
 from stream.settings import KafkaSettings
 from stream.wire import Event, RetrainingRecord, RouteRecord, partition_for, readable
 
@@ -142,7 +142,7 @@ class _Service:
         self._tracer = tracer
         self._champions = champions
         self._health = health
-        self._tables = TenantTables(tenants)
+        self._loop = by_tenant(LoopSettings, tenants, "loop")
         self._settings = lru_cache(maxsize=10_000)(self._rules)
         every: list[DeliverySettings] = [self._settings(pattern) for pattern in ("", *tenants)]
         self._silence_seconds = min(one.rollback_seconds for one in every) * _WAIT_SHARE
@@ -158,7 +158,7 @@ class _Service:
     def _rules(self, tenant: str) -> DeliverySettings:
         """Return the rules of a tenant; one tenant with invalid settings must not stop the delivery of the others."""
         try:
-            return LoopSettings.model_validate(self._tables.of(tenant).get("loop", {})).delivery
+            return self._loop(tenant).delivery
         except ValidationError as error:
             reason = (
                 f"the patterns of [tenants] that match tenant {tenant} are invalid together: {error}; correct them, and restart. "

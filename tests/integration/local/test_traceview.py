@@ -49,7 +49,7 @@ def trace(base, trace_id):
 
 @pytest.fixture
 def proxy():
-    """A proxy that answers nobody: the list of the connections that it got."""
+    """Start a proxy that accepts connections and answers none; yield its address and the list of its connections."""
     calls = []
     with socketserver.TCPServer(("127.0.0.1", 0), lambda *call: calls.append(call)) as server:
         calls_thread = threading.Thread(target=server.serve_forever, args=(0.05,))

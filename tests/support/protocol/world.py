@@ -195,7 +195,10 @@ class World:
 
 
 def _closed_with_process(open_database):
-    """Wrap `open_database`: the end of the process closes the database, as the kernel does; Python 3.13 warns of one that nobody closes."""
+    """Return `open_database`, but the end of the simulated process closes the database, as the kernel does for a real one.
+
+    Python 3.13 warns of an open database that is deleted.
+    """
 
     def opened(*arguments):
         database = open_database(*arguments)
