@@ -195,18 +195,29 @@ class UpstreamBackend:
             self._circuit.abandoned(probe=probe)
             raise
         if response.status_code in _RETRIED and response.is_server_error:
-            self._failed(request, probe=probe)
+            self._failed(request, probe=probe, cause=f"status {response.status_code}")
         elif response.is_success:
             self._circuit.answered()
         else:
             self._circuit.succeeded()
+        if probe and not self._circuit.is_open:
+            _LOG.warning("model %s: the upstream server answers again", self._name)
         return response
 
-    def _failed(self, request: ModelRequest, error: Exception | None = None, *, probe: bool = False) -> None:
+    def _failed(
+        self, request: ModelRequest, error: Exception | None = None, *, probe: bool = False, cause: str = ""
+    ) -> None:
         if request.shadow:  # a copy with many answers can take too long while the server answers users well
             self._circuit.abandoned(probe=probe)
-        else:
-            self._circuit.failed(self._settings.upstream_read_seconds if isinstance(error, httpx.ReadTimeout) else 0.0)
+            return
+        was_open = self._circuit.is_open
+        self._circuit.failed(self._settings.upstream_read_seconds if isinstance(error, httpx.ReadTimeout) else 0.0)
+        if self._circuit.is_open and not was_open:
+            _LOG.error(
+                "model %s: the upstream server failed repeatedly (%s); requests are rejected until it answers",
+                self._name,
+                cause or type(error).__name__,
+            )
 
     def _http_request(self, request: ModelRequest) -> httpx.Request:
         headers = {"content-type": "application/json"}

@@ -176,8 +176,8 @@ class TrainSettings(Section):
     enabled: bool = Field(False, description="run the trainer with the stack")
     threads: Count = Field(1, description="torch threads of a run; with 1, equal runs give equal weights")
     memory_mib: Annotated[int, Field(ge=256)] = Field(4_096, description="memory limit of a training run, in MiB")
-    lease_seconds: Seconds = Field(
-        120, description="time without progress after which another trainer may continue the run"
+    lease_seconds: Annotated[Seconds, Field(le=86_400)] = Field(
+        120, description="time without progress after which another trainer may continue the run; at most a day"
     )
     cluster: Literal["local", "ray"] = Field(
         "local", description="where a run trains; local: in a process on this machine; ray: in workers of a Ray cluster"

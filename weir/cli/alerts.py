@@ -117,7 +117,9 @@ def unsilence(*, name: str, as_json: bool) -> None:
         return
     for one in ended:
         until = format_time(one.until)
-        click.echo(f"silence ended: {_scope(one)} (by {one.by}, until {until}: {one.reason})")
+        click.echo(
+            f"silence ended: {_scope(one)} (by {printable(one.by, kept='')}, until {until}: {printable(one.reason, kept='')})"
+        )
 
 
 @alerts.command("silences")

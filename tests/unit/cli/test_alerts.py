@@ -107,3 +107,14 @@ def test_a_silence_names_the_version_that_weir_trained(monkeypatch):
     monkeypatch.setattr("weir.operate.silences.list_silences", list_silences)
     result = CliRunner().invoke(main, ["alerts", "silences"])
     assert "acme/m\ufffd4/m_59a26d56f505/input/pii" in result.stdout
+
+
+def test_the_reason_of_an_ended_silence_cannot_control_the_terminal(monkeypatch):
+    silence = msgspec.structs.replace(records.silence(records.alert(), 100.0, 200.0), reason="noon\x1b[2J")
+
+    async def unsilence(_kafka, _name, *, by):
+        return [silence]
+
+    monkeypatch.setattr("weir.cli.alerts._logged", lambda *_arguments, **_fields: None)
+    monkeypatch.setattr("weir.operate.silences.unsilence", unsilence)
+    assert ": noon\ufffd[2J)" in CliRunner().invoke(main, ["alerts", "unsilence", "si_1"]).stdout

@@ -55,7 +55,7 @@ async def test_other_failures_are_not_sent_again(relay, upstream, answer, stream
     assert len(upstream.requests) == 1
 
 
-async def test_the_circuit_opens_is_reported_and_closes(relay, upstream):
+async def test_the_circuit_opens_is_reported_and_closes(relay, upstream, caplog):
     stack = relay(Answer.json(ERROR, status=503), *[Answer.json(ERROR, status=503)] * 4, Answer.json(WHOLE))
     stack.backend._circuit._open_seconds = 0.3
 
@@ -79,6 +79,10 @@ async def test_the_circuit_opens_is_reported_and_closes(relay, upstream):
     assert (card["engine"], card["circuit_open"]) == ("upstream", False)
     kinds = [record.data.error.kind for record in stack.records() if record.id.endswith("/end") and record.data.error]
     assert kinds == ["upstream_error"] * 5 + ["upstream_circuit_open"]
+    assert [record.getMessage() for record in caplog.records if "upstream server" in record.getMessage()] == [
+        "model echo: the upstream server failed repeatedly (status 503); requests are rejected until it answers",
+        "model echo: the upstream server answers again",
+    ]
 
 
 @pytest.mark.parametrize(
