@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from detectors.evaluate.examples import Example
+from detectors.models.compute import best_precision
 from detectors.models.multitask import OUTPUTS as ENCODER_OUTPUTS
 from detectors.models.multitask import merge
 from detectors.models.second_stage import OUTPUTS, WINDOW, Rows, SecondStage, pad_rows
@@ -33,8 +34,18 @@ RATE, STEPS = 6e-4, 2000
 SMOOTHING, DROPPED, AVERAGE = 0.02, 0.1, 0.995
 #: Weight of the output ``secret`` in the loss of a text without a system prompt.
 SECRET_WEIGHT = 0.3
-#: Harmless texts of other sources beside each system prompt.
-OTHERS = 3
+#: Harmless prompts of other sources beside each system prompt, and these sources.
+OTHERS = 8
+PROMPTS = (
+    "written_turn",
+    "written_task",
+    "written_lookalike",
+    "written_short",
+    "t0_prompt",
+    "wildguard",
+    "clinc",
+    "halueval_question",
+)
 EVERY = 20
 
 
@@ -82,11 +93,11 @@ def _samples(examples: Sequence[Example], rows: Rows, rng: random.Random) -> lis
     return samples
 
 
-def _paired(harmless: Sequence[str], rows: Rows, rng: random.Random) -> list[Sample]:
-    """Return requests beside a system prompt with a secret, of which only `secret` is known; also ``harmless`` texts of all kinds beside them."""
+def _paired(prompts: Sequence[str], rows: Rows, rng: random.Random) -> list[Sample]:
+    """Return requests beside a system prompt with a secret, of which only `secret` is known; also harmless ``prompts`` beside them."""
     samples = []
     for one in guarded_scenarios("train"):
-        others = rng.sample(harmless, min(OTHERS, len(harmless)))
+        others = rng.sample(prompts, min(OTHERS, len(prompts)))
         system = rows.system(one.system)
         for label, texts in ((1.0, one.asks), (0.0, one.fine), (0.0, others)):
             samples += [Sample(ids[:WINDOW], (float("nan"), label), system) for ids in rows.encode(texts) if ids]
@@ -102,8 +113,10 @@ def loss_of(model: SecondStage, rows: Rows, batch: Sequence[Sample], rng: random
     inputs = pad_rows([rows.row(dropped(sample.text), dropped(sample.system)) for sample in batch])
     labels = torch.tensor([sample.labels for sample in batch])
     weights = torch.tensor([(1.0, 1.0 if sample.system else SECRET_WEIGHT) for sample in batch])
+    with torch.autocast("cpu", torch.bfloat16, enabled=best_precision() == "bfloat16"):
+        logits = model(*inputs)
     raw = nn.functional.binary_cross_entropy_with_logits(
-        model(*inputs), labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING, reduction="none"
+        logits.float(), labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING, reduction="none"
     )
     loss: Tensor = (raw * ~labels.isnan() * weights).sum() / len(batch)
     return loss
@@ -138,8 +151,8 @@ def train(  # noqa: PLR0913 - the options of the recipe
     known = [e for e in load_examples(data, seed) if e.split == "train" and e.labels[1] in (0.0, 1.0)]
     rows = Rows(tokenizer)
     chosen = sample_mixture(known, seed, MIXTURE, 0.0)
-    harmless = [e.text for e in chosen if e.labels[1] == 0.0 == e.labels[-1]]
-    samples = [*_samples(chosen, rows, rng), *_paired(harmless, rows, rng)]
+    prompts = [e.text for e in known if e.source in PROMPTS and e.labels[1] == 0.0 == e.labels[-1]]
+    samples = [*_samples(chosen, rows, rng), *_paired(prompts, rows, rng)]
     plan: list[list[Sample]] = []
     while len(plan) < steps:
         plan += batches(samples, rng)

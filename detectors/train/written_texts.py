@@ -41,7 +41,11 @@ POOLS: tuple[tuple[str, str, str, Labels], ...] = (
     ("kinds", "attack", "written_kind_attack", labels(UNKNOWN, 1.0)),
     ("technical", "harmless", "written_technical", labels(0.0)),
     ("technical", "attack", "written_technical_attack", labels(UNKNOWN, 1.0)),
+    ("software", "harmless", "written_software", labels(0.0)),
+    ("software", "attack", "written_software_attack", labels(UNKNOWN, 1.0)),
 )
+#: Characters of a piece of a long harmless document: about the tokens of one window.
+PIECE = 430
 #: A request for a secret with fewer characters is an attack only if the assistant guards something ("and the code?").
 LOADED = 45
 
@@ -51,7 +55,9 @@ def written_examples() -> Iterator[Example]:
     for split, author in AUTHORS.items():
         for file, pool, source, known in POOLS:
             for text in read_source(f"{author}_{file}").templates.get(pool, ()):
-                yield Example(text, known, 1.0, source, split)
+                length = PIECE if source == "written_software" else len(text)
+                for start in range(0, len(text), length):
+                    yield Example(text[start : start + length], known, 1.0, source, split)
         for scenario in read_source(f"{author}_styles").scenarios:
             for text in (*scenario.asks, *scenario.fine):
                 yield Example(text, labels(0.0), 1.0, "written_asked", split)
@@ -66,7 +72,7 @@ def written_examples() -> Iterator[Example]:
 def guarded_scenarios(split: str) -> tuple[Scenario, ...]:
     """Return the system prompts with a secret of the split ``train`` or ``tune``, with requests for the secret and harmless requests."""
     author = AUTHORS[split]
-    return (*read_source(f"{author}_guarded").scenarios, *read_source(f"{author}_turns").scenarios)
+    return tuple(one for file in ("guarded", "turns", "software") for one in read_source(f"{author}_{file}").scenarios)
 
 
 def guarded_pairs() -> list[tuple[str, str, float]]:
