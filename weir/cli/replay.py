@@ -16,7 +16,7 @@ from stream.replay.report import Observe, Report
 from stream.replay.run import ReplaySettings, replay
 from stream.replay.versions import Versions
 from weir.cli.options import WholeRange, json_option
-from weir.cli.render.output import screen
+from weir.cli.render.output import print_json, screen
 from weir.cli.render.progress import progress_on_stderr
 from weir.cli.render.replay_diff import replay_view
 from weir.client import effective_kafka, parse_since
@@ -111,13 +111,12 @@ def replay_command(
         publish=not no_publish,
     )
     report = _run(request, _settings(settings, workers))
-    text = msgspec.json.encode(report).decode()
     if as_json:
-        click.echo(text)
+        print_json(report)
     else:
         screen().print(replay_view(report))
     if output is not None:  # last, so that the diff is printed even if the disk is full
-        output.write_text(text + "\n", encoding="utf-8")
+        output.write_bytes(msgspec.json.encode(report) + b"\n")
 
 
 def _timestamp(text: str, now: datetime) -> float:

@@ -1,9 +1,11 @@
 """Output of commands into a pipe: one line per row, for programs such as grep and awk."""
 
+import json
+
 import pytest
 from rich.text import Text
 
-from weir.cli.render.output import print_table, screen
+from weir.cli.render.output import print_json, print_table, screen
 
 LONG = "load test of the new release; " * 16
 
@@ -42,3 +44,12 @@ def test_a_name_from_a_client_cannot_control_the_terminal(capsys):
 def test_a_word_in_colons_is_no_emoji(capsys):
     print_table(["model"], [["ft:gpt-4o-mini:acme:robot:9abc"]], "nothing")
     assert capsys.readouterr().out.split() == ["model", "ft:gpt-4o-mini:acme:robot:9abc"]
+
+
+def test_text_in_json_cannot_control_the_terminal_and_stays_the_same(capsys):
+    value = {"text": "m\x9b2J \x7f \u202e \U000e0041 ä 日本 \n"}
+    print_json(value)
+    printed = capsys.readouterr().out
+    assert printed.removesuffix("\n").isprintable()
+    assert "ä 日本" in printed
+    assert json.loads(printed) == value

@@ -1,5 +1,6 @@
 """JSON, tables and text for terminals and pipes."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,10 +18,16 @@ _PIPED_WIDTH = 100_000
 
 
 def print_json(value: Any) -> None:
-    """Print `value` as one JSON value on one line."""
+    """Print `value` as one JSON value on one line, with escapes for control characters: a prompt must not control the terminal."""
     import msgspec
 
-    click.echo(msgspec.json.encode(value).decode())
+    text = msgspec.json.encode(value).decode()
+    click.echo(text if text.isprintable() else "".join(map(_escaped, text)))
+
+
+def _escaped(char: str) -> str:
+    """Return a character of a JSON text; a control character as its JSON escape."""
+    return char if char.isprintable() else json.dumps(char)[1:-1].replace("\x7f", "\\u007f")
 
 
 def print_result(value: Any, text: str, *, as_json: bool) -> None:
