@@ -62,7 +62,7 @@ PROJECTION = WeightFile(
     _SHIPPED / "projection.safetensors", "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
 )
 SECOND_STAGE = WeightFile(
-    _SHIPPED / "second_stage.safetensors", "b39939d10f66c141ebc036741b0a0d8a582c75a04cfb50d983ee7750b5fdccbc"
+    _SHIPPED / "second_stage.safetensors", "3619f0a31e7e798342072c0964cda76a557e901b934495bc23257a9e85924c91"
 )
 SECRETS = WeightFile(
     _SHIPPED / "secrets.safetensors", "7d79a9e5979b988d9b0f94749f184f801ec482b976888b5c78d734a4b210a4a2"

@@ -58,7 +58,7 @@ class InjectionDetector(EncoderDetector):
     config: InjectionConfig
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
-    revision: ClassVar[int] = 15
+    revision: ClassVar[int] = 16
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "

@@ -64,7 +64,7 @@ def test_the_odds_of_an_attack_are_divided_in_a_long_text_but_at_most_by_two(det
 
 
 @pytest.mark.parametrize(
-    ("name", "revision"), [("pii", "14"), ("toxicity", "14"), ("injection", "15"), ("refusal", "11")]
+    ("name", "revision"), [("pii", "14"), ("toxicity", "14"), ("injection", "16"), ("refusal", "11")]
 )
 def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weights(name, revision):
     """Verdict ids contain the version, so a detector that reads parts has another version than one that reads the

@@ -73,7 +73,7 @@ def test_the_rest_of_a_long_system_prompt_is_not_read():
 
 
 def test_other_weights_of_the_model_of_secrets_need_another_version_of_injection():
-    assert (create_text("injection", {}).revision, SECRETS.digest[:8]) == (15, "7d79a9e5")
+    assert (create_text("injection", {}).revision, SECRETS.digest[:8]) == (16, "7d79a9e5")
 
 
 def test_injection_does_not_load_without_the_model_of_secrets(monkeypatch, tmp_path):
