@@ -1,12 +1,12 @@
 """The contract of every registered text detector."""
 
+import importlib
 import math
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import pytest
-from support.tiny_classifier import save_tiny_classifier
 
 from detectors.base import Score
 from detectors.errors import ConfigError, NotLoadedError, UnknownDetectorError
@@ -50,7 +50,8 @@ def options(name):
     """Return the options of a detector; those of `hub` name a tiny model, because it ships none."""
     if name != "hub":
         return {}
-    return save_tiny_classifier(Path(FOLDER.name))
+    # Late: the import takes seconds, and test_add_a_detector.py runs this file without `hub`.
+    return importlib.import_module("support.tiny_classifier").save_tiny_classifier(Path(FOLDER.name))
 
 
 def fresh(name):
