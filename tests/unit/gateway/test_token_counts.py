@@ -26,16 +26,7 @@ def miscount(generate, number):
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("number", "recorded"),
-    [
-        (MAX_COUNT, MAX_COUNT),
-        (MAX_COUNT + 1, 0),
-        (2**63, 0),
-        (10**400, 0),
-        (-1, 0),
-        (float("nan"), 0),
-        ("many", 0),
-        (None, 0),
-    ],
+    [(MAX_COUNT, MAX_COUNT), (10**400, 0), (float("nan"), 0)],  # test_accumulator.py has all kinds of invalid counts
 )
 async def test_a_count_that_no_record_can_contain_is_recorded_as_0(stack, caplog, number, recorded, stream):
     stack.backend.generate = miscount(stack.backend.generate, number)

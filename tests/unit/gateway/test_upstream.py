@@ -304,7 +304,7 @@ async def test_an_unreachable_server_is_an_error(relay):
     assert stack.ended()[1].error.kind == "upstream_unreachable"
 
 
-@pytest.mark.parametrize("number", [2**53, 2**63, 2**64, 10**30, -1, 1.5, "7", None])
+@pytest.mark.parametrize("number", [2**53, 10**30, 1.5])
 async def test_token_counts_that_no_record_can_contain_are_recorded_as_0(relay, number):
     whole = WHOLE | {"usage": {"prompt_tokens": number, "completion_tokens": number}}
     stack = relay(Answer.json(whole))

@@ -294,7 +294,7 @@ def test_a_field_of_a_wrong_type_is_ignored(fields):
     assert accumulated(delta(**fields)).recorded() == (Choice(),)
 
 
-@pytest.mark.parametrize("number", [MAX_COUNT + 1, 2**63, -1, 1.5, "3", None, True])
+@pytest.mark.parametrize("number", [MAX_COUNT + 1, 2**63, 10**400, -1, 1.5, float("nan"), "3", None, True])
 def test_a_count_that_no_record_can_contain_is_0_and_marked(number):
     answer = accumulated({"usage": {"prompt_tokens": number, "completion_tokens": 2}})
     assert answer.usage == Usage(completion_tokens=2)
