@@ -53,7 +53,6 @@ _OTHER_DIGIT = re.compile(r"[^\D0-9]")
 _REPOSITORY = re.compile(r"(?:^|[=/])git@")
 #: Maximum number of candidates of one pattern that are validated: validators are slow, and a hostile text has many candidates.
 JUDGED = 400
-PHONES_JUDGED = 120
 #: Score of a street with a house number.
 STREET_SCORE = 0.6
 #: No maximum length: with one of 900 characters, RE2 needs 2.5 s for 60 KB of addresses without a space.
@@ -190,7 +189,7 @@ class PatternScanner:
             spans += [span for match in matches if (span := self._judge(rule, view, match)) is not None]
         if digits >= RULES.fewest_digits["PHONE_NUMBER"]:
             ranges = (view.characters(*match.span()) for match in self._phone.finditer(view.data))
-            phones, beyond = phone_spans(text, view.lower, ranges, PHONES_JUDGED)
+            phones, beyond = phone_spans(text, view.lower, ranges)
             spans += phones
             reached = reached if beyond is None else min(reached, beyond)
         if "www." in view.lower or "://" in text:

@@ -21,6 +21,8 @@ INTERNATIONAL, NATIONAL = 0.75, 0.65
 UNASSIGNED, DIGITS = 0.45, 0.3
 #: Minimum number of digits of a phone number, the same without separators, and maximum number of digits.
 FEWEST, FEWEST_BARE, MOST = 6, 7, 15
+#: Maximum number of candidates that are checked: a check is slow, and a hostile text has many candidates.
+JUDGED = 120
 
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,5})?"
 #: Expression for candidates, for RE2. North American numbers are first, so that two in a row are not one match.
@@ -80,10 +82,10 @@ def is_other_number(lower: str, start: int) -> bool:
     return _OTHER_LABEL_BEFORE.search(lower[max(0, start - BEFORE) : start].rpartition("\n")[2]) is not None
 
 
-def phone_spans(text: str, lower: str, ranges: Iterable[tuple[int, int]], judged: int) -> tuple[list[Span], int | None]:
-    """Check at most ``judged`` candidates; return the phone numbers, and the start of the next candidate or None."""
+def phone_spans(text: str, lower: str, ranges: Iterable[tuple[int, int]]) -> tuple[list[Span], int | None]:
+    """Check at most `JUDGED` candidates; return the phone numbers, and the start of the next candidate or None."""
     candidates = (one for start, end in ranges if (one := _candidate(text, lower, start, end)) is not None)
-    spans = [span for one in islice(candidates, judged) if (span := _span(one)) is not None]
+    spans = [span for one in islice(candidates, JUDGED) if (span := _span(one)) is not None]
     rest = next(candidates, None)
     return spans, None if rest is None else rest.start
 

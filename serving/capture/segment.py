@@ -135,9 +135,9 @@ def parse(data: bytes, base: int = 0) -> list[Frame]:
     return frames
 
 
-def resync(data: bytes, start: int = 1) -> int | None:
-    """Return the position of the first valid frame in `data` from `start` on, or None."""
-    position = data.find(MAGIC, start)
+def resync(data: bytes) -> int | None:
+    """Return the position of the first valid frame in `data` after its first byte, or None."""
+    position = data.find(MAGIC, 1)
     while position >= 0:
         if _whole_at(data, position):
             return position

@@ -9,6 +9,7 @@ from serving.engine.errors import ModelInvalidError, ModelNotFoundError
 from serving.engine.model_files import Progress, directory_digest
 from stream.files import file_digest
 
+_REVISION_SECONDS = 10.0
 _PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
 _ACCESS = (
     "check the name; a private or gated model needs its licence accepted, and HF_TOKEN with a token that may read it"
@@ -61,7 +62,7 @@ def _checked(source: HubSource, target: Path) -> str:
     return digest
 
 
-def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
+def hub_revision(repository: str) -> str:
     """Return the current commit of a repository's main branch, so that all files are downloaded from one commit.
 
     Raises ModelNotFoundError if the hub cannot be reached, or does not have the repository.
@@ -71,7 +72,7 @@ def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - as above
 
     try:
-        sha: str | None = HfApi().model_info(repository, timeout=timeout_seconds).sha
+        sha: str | None = HfApi().model_info(repository, timeout=_REVISION_SECONDS).sha
     except (HFValidationError, httpx.HTTPError, OSError) as error:  # HfHubHTTPError is an HTTPError
         raise ModelNotFoundError(
             f"{repository} is neither a known model nor a directory, and it cannot be fetched from the hub: {_problem(error)}"

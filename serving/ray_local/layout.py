@@ -212,7 +212,7 @@ class RayLayout:
     def _write_haproxy(self) -> None:
         """Write the script that Ray runs as HAProxy, and its settings."""
         settings = {
-            "setpriv": _program("setpriv", "install util-linux"),
+            "setpriv": _setpriv(),
             "haproxy": _haproxy(),
             "host": self._http.host,
             "edge_token_path": str(self.edge_token_path),
@@ -225,10 +225,10 @@ class RayLayout:
         replace_file(self.run_dir / "haproxy-edge", f'#!/bin/sh\nexec {arguments} "$@"\n', mode=_PRIVATE)
 
 
-def _program(program: str, remedy: str) -> str:
-    path = shutil.which(program)
+def _setpriv() -> str:
+    path = shutil.which("setpriv")
     if path is None:
-        raise RayLocalError(f"{program} is not on PATH; {remedy}")
+        raise RayLocalError("setpriv is not on PATH; install util-linux")
     return path
 
 
